@@ -1,0 +1,105 @@
+"""Time comes in from outside: the clock port, the system's, and one that tests move by hand."""
+
+import asyncio
+import heapq
+import time
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Protocol, TypeAlias
+
+Duration: TypeAlias = float | timedelta
+"""Seconds, or a timedelta."""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def seconds_of(duration: Duration) -> float:
+    """Return *duration* in seconds."""
+    return duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
+
+
+def microseconds_since_epoch(moment: datetime) -> int:
+    """Return *moment* in whole microseconds since 1970-01-01 UTC.
+
+    Raises:
+        ValueError: *moment* has no time zone.
+    """
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment!r} has no time zone; use an aware datetime such as UTC")
+    return (moment - EPOCH) // _MICROSECOND
+
+
+def from_microseconds(microseconds: int) -> datetime:
+    """Return the UTC datetime *microseconds* after 1970-01-01."""
+    return EPOCH + timedelta(microseconds=microseconds)
+
+
+class Clock(Protocol):
+    """Where the library gets the time from and how it waits."""
+
+    def now(self) -> datetime:
+        """Return the current time, aware, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that never fall back; only differences mean something."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after *seconds*; at once for zero or less."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock and the event loop's timers."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(max(0.0, seconds))
+
+
+class ManualClock:
+    """A clock that stands still until `advance` moves it; sleepers wake in due order."""
+
+    def __init__(self, start: datetime = datetime(2024, 1, 1, tzinfo=UTC)) -> None:
+        if start.tzinfo is None:
+            raise ValueError(f"{start!r} has no time zone; use an aware datetime such as UTC")
+        self._start = start.astimezone(UTC)
+        self._elapsed = 0.0
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._order = count()
+
+    def now(self) -> datetime:
+        return self._start + timedelta(seconds=self._elapsed)
+
+    def monotonic(self) -> float:
+        return self._elapsed
+
+    async def sleep(self, seconds: float) -> None:
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self._elapsed + seconds, next(self._order), woken))
+        await woken
+
+    def advance(self, by: Duration) -> None:
+        """Move time forward by *by* (seconds or timedelta) and wake whoever is due.
+
+        Raises:
+            ValueError: *by* is negative.
+        """
+        seconds = seconds_of(by)
+        if seconds < 0:
+            raise ValueError(f"time does not go back; advance by 0 or more, not {seconds} s")
+        self._elapsed += seconds
+        while self._sleepers and self._sleepers[0][0] <= self._elapsed:
+            woken = heapq.heappop(self._sleepers)[2]
+            if not woken.done():
+                woken.set_result(None)

@@ -1,0 +1,401 @@
+"""Every error of the library, as one tree.
+
+``HeadwaterError`` is the root. An error's values are its attributes; its text says what
+happened, with which values, and what to do. All of them survive pickling.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from headwater.streams import ExpectedVersion
+
+
+def _rebuild(cls: type[BaseException], text: str, values: dict[str, Any]) -> BaseException:
+    error = cls.__new__(cls, text)
+    error.args = (text,)
+    error.__dict__.update(values)
+    return error
+
+
+class HeadwaterError(Exception):
+    """The root of all errors that the library raises on its own account."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), str(self), dict(self.__dict__))
+
+
+# ------------------------------------------------------------------------------ the business
+
+
+class RefusedError(HeadwaterError):
+    """The business says no. An answer, not a failure: never retried. Subclass it."""
+
+
+# -------------------------------------------------------------------------------- the wiring
+
+
+class ConfigurationError(HeadwaterError):
+    """A setting or call is wrong whatever the data; mend the code or the setting."""
+
+
+class InvalidNameError(ConfigurationError):
+    """A name does not match the pattern for its kind."""
+
+    def __init__(self, kind: str, name: str, reason: str) -> None:
+        self.kind, self.name, self.reason = kind, name, reason
+        super().__init__(f"{name!r} can't be a {kind}: {reason}.")
+
+
+class LimitExceededError(HeadwaterError):
+    """Something is larger than a named limit allows."""
+
+    def __init__(self, what: str, *, limit: int, actual: int) -> None:
+        self.what, self.limit, self.actual = what, limit, actual
+        super().__init__(f"Too many {what}: {actual}, the limit is {limit}.")
+
+
+class WiringFault:
+    """One thing that is wrong in the wiring: what, where, and what to do about it."""
+
+    __slots__ = ("advice", "problem", "where")
+
+    def __init__(self, problem: str, *, where: str, advice: str) -> None:
+        self.problem, self.where, self.advice = problem, where, advice
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.problem} {self.advice}"
+
+    def __repr__(self) -> str:
+        return f"WiringFault({self.problem!r}, where={self.where!r}, advice={self.advice!r})"
+
+
+class WiringError(ConfigurationError):
+    """The wiring has faults; all that could be found are listed in `faults`."""
+
+    def __init__(self, faults: Sequence[WiringFault]) -> None:
+        self.faults = tuple(faults)
+        lines = "\n".join(f"  - {fault}" for fault in self.faults)
+        super().__init__(f"{len(self.faults)} fault(s) in the wiring:\n{lines}")
+
+
+class MissingExtraError(ConfigurationError):
+    """A driver is not installed."""
+
+    def __init__(self, driver: str, extra: str) -> None:
+        self.driver, self.extra = driver, extra
+        super().__init__(
+            f"{driver!r} is not installed. Install it with: pip install 'headwater[{extra}]'"
+        )
+
+
+class HandlerNotFoundError(ConfigurationError):
+    """Nothing handles a message that was sent, or published under a strict policy."""
+
+    def __init__(self, message_type: type, problem: str) -> None:
+        self.message_type = message_type
+        super().__init__(problem)
+
+
+class NotPublishableError(ConfigurationError):
+    """A published type can reach nobody but durable subscribers, which read the log."""
+
+    def __init__(self, message_type: type) -> None:
+        self.message_type = message_type
+        super().__init__(
+            f"publish({message_type.__name__}) would reach nobody: only durable subscribers take "
+            f"it, and they read the log. Record it in an aggregate or append it, or register an "
+            f"@on handler for it."
+        )
+
+
+class NestedExecuteError(ConfigurationError):
+    """`execute` was called inside a handler, where nothing has been committed yet."""
+
+    def __init__(self, message_type: type) -> None:
+        self.message_type = message_type
+        super().__init__(
+            f"execute({message_type.__name__}) inside a handler: the outer unit of work has not "
+            f"committed, so there is no position to return. Use send(), or send(…, separate=True, "
+            f"id=…) for a commit of its own."
+        )
+
+
+# ------------------------------------------------------------------------------ the messages
+
+
+class MessageTypeError(ConfigurationError):
+    """A message type can't be used as it is."""
+
+
+class DuplicateTypeNameError(MessageTypeError):
+    """Two classes claim one stored type name."""
+
+    def __init__(self, name: str, first: type, second: type) -> None:
+        self.name, self.first, self.second = name, first, second
+        super().__init__(
+            f"Type name {name!r} is claimed by {first.__module__}.{first.__qualname__} and "
+            f"{second.__module__}.{second.__qualname__}. Give one of them another: name='…'."
+        )
+
+
+class UnknownTypeError(HeadwaterError):
+    """A stored type name, or a newer schema version of it, has no class in this process."""
+
+    def __init__(self, name: str, schema_version: int, known: int | None = None) -> None:
+        self.name, self.schema_version, self.known = name, schema_version, known
+        found = "no class is registered for it" if known is None else f"this code knows {known}"
+        super().__init__(
+            f"Event type {name!r} version {schema_version}: {found}. Register the class, or run "
+            f"the newer code."
+        )
+
+
+class SerializationError(HeadwaterError):
+    """A value can't be encoded, or stored bytes can't be decoded."""
+
+
+class RoundTripError(SerializationError):
+    """An event does not come back equal from encode + decode, so it is not appended."""
+
+    def __init__(self, message_type: type, problem: str) -> None:
+        self.message_type, self.problem = message_type, problem
+        super().__init__(
+            f"{message_type.__name__} does not come back equal from encode + decode: {problem} "
+            f"Nothing was appended; a bad event in the log is for ever."
+        )
+
+
+class ValidationError(HeadwaterError):
+    """A request does not meet its own constraints."""
+
+    def __init__(self, message_type: type, problems: Sequence[str]) -> None:
+        self.message_type, self.problems = message_type, tuple(problems)
+        super().__init__(f"{message_type.__name__} is not valid: {'; '.join(self.problems)}")
+
+
+class NotAuthorizedError(RefusedError):
+    """The actor of the current context may not send this request."""
+
+    def __init__(self, message_type: type, actor: str | None) -> None:
+        self.message_type, self.actor = message_type, actor
+        super().__init__(f"{actor or 'An unknown actor'} may not send {message_type.__name__}.")
+
+
+class DeadlineExceededError(HeadwaterError):
+    """The deadline of the current context has passed; nothing was committed."""
+
+    def __init__(self, what: str, deadline: object) -> None:
+        self.what, self.deadline = what, deadline
+        super().__init__(f"{what}: the deadline {deadline} has passed. Nothing was committed.")
+
+
+# ------------------------------------------------------------------------------- the storage
+
+
+class StorageError(HeadwaterError):
+    """The storage can't do what was asked."""
+
+
+class ConflictError(StorageError):
+    """Somebody else changed what this commit was decided on. Reload and decide again.
+
+    A unit of work reruns its handler on these, and on nothing else.
+    """
+
+
+class ConcurrencyError(ConflictError):
+    """A stream is not at the version that the writer expected."""
+
+    def __init__(self, stream_id: str, *, expected: "ExpectedVersion", actual: int) -> None:
+        self.stream_id, self.expected, self.actual = stream_id, expected, actual
+        super().__init__(
+            f"Stream {stream_id!r}: expected {expected}, found version {actual}. "
+            f"Reload the aggregate and decide again."
+        )
+
+
+class RowConflictError(ConflictError):
+    """A row is not at the version that the writer read."""
+
+    def __init__(self, collection: str, key: str, *, expected: int, actual: int) -> None:
+        self.collection, self.key = collection, key
+        self.expected, self.actual = expected, actual
+        super().__init__(
+            f"Row {key!r} of {collection!r}: expected row version {expected}, found {actual} "
+            f"(0 means no row). Read it again and decide again."
+        )
+
+
+class TagConditionError(ConflictError):
+    """An event that the tag condition excludes was appended after the decision was made."""
+
+    def __init__(self, tags: Sequence[str], *, after: int, position: int) -> None:
+        self.tags, self.after, self.position = tuple(tags), after, position
+        super().__init__(
+            f"An event tagged {', '.join(self.tags)} stands at position {position}, after "
+            f"{after} where the decision was made. Read again and decide again."
+        )
+
+
+class DuplicateValueError(StorageError):
+    """A row would repeat the value of a unique field."""
+
+    def __init__(self, collection: str, field: str, value: object, key: str) -> None:
+        self.collection, self.field, self.value, self.key = collection, field, value, key
+        super().__init__(
+            f"{collection!r}: {field} {value!r} is taken already, so row {key!r} can't have it."
+        )
+
+
+class IdempotencyConflictError(StorageError):
+    """An id that is known came again with other content, place or order."""
+
+    def __init__(self, what: str, id: object, problem: str) -> None:
+        self.what, self.id, self.problem = what, id, problem
+        super().__init__(f"{what} {id} is known already: {problem}. Use a new id for new content.")
+
+
+class CheckpointConflictError(StorageError):
+    """A checkpoint does not stand where the worker that moves it left it."""
+
+    def __init__(self, subscription: str, partition: int, *, expected: int, actual: int) -> None:
+        self.subscription, self.partition = subscription, partition
+        self.expected, self.actual = expected, actual
+        super().__init__(
+            f"Subscription {subscription!r}, partition {partition}: expected checkpoint "
+            f"{expected}, found {actual}. Another worker moved it; load it again."
+        )
+
+
+class LeaseLostError(StorageError):
+    """Another worker owns the partition now; nothing of this commit was written."""
+
+    def __init__(self, subscription: str, partition: int) -> None:
+        self.subscription, self.partition = subscription, partition
+        super().__init__(
+            f"Subscription {subscription!r}, partition {partition}: another worker has taken "
+            f"over. Nothing was written."
+        )
+
+
+class LogRewoundError(StorageError):
+    """The log ends before, or differs at, a position that was read already."""
+
+    def __init__(self, who: str, *, position: int, head: int) -> None:
+        self.who, self.position, self.head = who, position, head
+        super().__init__(
+            f"{who} stands at position {position}, but the log is not the one it read (head "
+            f"{head}). A backup was restored or a failover lost events; rebuild or reset it."
+        )
+
+
+class StorageClosedError(StorageError):
+    """The storage was closed, or never opened."""
+
+
+class StorageBusyError(StorageError):
+    """The storage was locked by another process for longer than the named timeout."""
+
+
+class StorageFullError(StorageError):
+    """The disk is full; the commit was rolled back and nothing is lost."""
+
+
+class StorageCorruptError(StorageError):
+    """The stored data is damaged."""
+
+
+class StorageReadOnlyError(StorageError):
+    """The storage can be read, not written."""
+
+
+class SchemaVersionError(StorageError):
+    """The stored schema is newer than this code can read, or no Headwater schema at all."""
+
+
+class UnsupportedFileSystemError(StorageError):
+    """The file system can't keep the promises that the storage makes."""
+
+
+class ForkedProcessError(StorageError):
+    """A storage was used in a forked child; open a new one there."""
+
+
+# --------------------------------------------------------------- units of work and aggregates
+
+
+class UnitOfWorkError(HeadwaterError):
+    """A unit of work was used against its rules."""
+
+
+class AggregateError(HeadwaterError):
+    """An aggregate can't be loaded or changed as asked."""
+
+
+class AggregateNotFoundError(AggregateError):
+    """No aggregate stands under this id."""
+
+    def __init__(self, aggregate: str, id: object) -> None:
+        self.aggregate, self.id = aggregate, id
+        super().__init__(f"{aggregate} {id} does not exist.")
+
+
+class UnknownEventError(AggregateError):
+    """An aggregate or projection has no @applies method for an event."""
+
+    def __init__(self, owner: str, event_type: str) -> None:
+        self.owner, self.event_type = owner, event_type
+        super().__init__(
+            f"{owner} has no @applies method for {event_type}. Add one; it may do nothing."
+        )
+
+
+class RowMissingError(HeadwaterError):
+    """A projection's method needs a row that does not exist."""
+
+    def __init__(self, projection: str, event_type: str, key: str, position: int) -> None:
+        self.projection, self.event_type = projection, event_type
+        self.key, self.position = key, position
+        super().__init__(
+            f"{projection}: {event_type} at position {position} needs row {key!r}, which does "
+            f"not exist. Annotate the row as '… | None' if it may be missing."
+        )
+
+
+# ------------------------------------------------------------------------- the subscriptions
+
+
+class SubscriptionError(HeadwaterError):
+    """A subscription can't go on or can't be waited for."""
+
+
+class SubscriptionFailedError(SubscriptionError):
+    """A subscription stopped because a handler failed; the handler's error is the cause."""
+
+    def __init__(self, subscription: str, *, position: int, problem: str) -> None:
+        self.subscription, self.position, self.problem = subscription, position, problem
+        super().__init__(
+            f"Subscription {subscription!r} stopped at position {position}: {problem}. Nothing "
+            f"was skipped; mend the cause and start it again."
+        )
+
+
+class ParkedKeyError(SubscriptionError):
+    """A key is parked behind a dead letter, so a wait for it can't succeed."""
+
+    def __init__(self, subscription: str, keys: Sequence[str]) -> None:
+        self.subscription, self.keys = subscription, tuple(keys)
+        super().__init__(f"Subscription {subscription!r} has parked keys: {', '.join(self.keys)}.")
+
+
+class WaitTimeoutError(SubscriptionError, TimeoutError):
+    """A subscription did not reach a position in time."""
+
+    def __init__(self, subscription: str, *, target: int, reached: int, seconds: float) -> None:
+        self.subscription, self.target = subscription, target
+        self.reached, self.seconds = reached, seconds
+        super().__init__(
+            f"Subscription {subscription!r} reached position {reached} of {target} within "
+            f"{seconds} s. Is it running? See app.status()."
+        )
