@@ -256,6 +256,17 @@ class IdempotencyConflictError(StorageError):
         super().__init__(f"{what} {id} is known already: {problem}. Use a new id for new content.")
 
 
+class ReceiptExistsError(StorageError):
+    """A message was handled already; the stored receipt has what came of it."""
+
+    def __init__(self, consumer: str, message_id: object) -> None:
+        self.consumer, self.message_id = consumer, message_id
+        super().__init__(
+            f"{consumer!r} has handled message {message_id} already. Nothing was written; the "
+            f"stored receipt holds the outcome."
+        )
+
+
 class CheckpointConflictError(StorageError):
     """A checkpoint does not stand where the worker that moves it left it."""
 

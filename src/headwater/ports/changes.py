@@ -1,0 +1,139 @@
+"""What a unit of work wants to write, as one value that a storage commits or refuses whole.
+
+Ids are 16 bytes and times are whole microseconds since 1970-01-01 UTC here, as storages keep
+them: a page of events is read a thousand times for every time that somebody looks at an id.
+"""
+
+from typing import Final
+
+import msgspec
+
+from headwater.streams import ExpectedVersion
+
+IndexValue = str | int | float | bytes | None
+"""What an indexed field is stored as, in a form that sorts as the field's values do."""
+
+
+class NewEvent(msgspec.Struct, frozen=True):
+    """An encoded event that is to be appended.
+
+    `data` is JSON text. `headers` is a JSON object of strings, or None where there are none.
+    """
+
+    id: bytes
+    type: str
+    schema_version: int
+    data: str
+    occurred_at: int
+    correlation_id: bytes | None = None
+    causation_id: bytes | None = None
+    actor: str | None = None
+    tenant: str | None = None
+    traceparent: str | None = None
+    headers: str | None = None
+    tags: tuple[str, ...] = ()
+
+    def same_content(self, type: str, schema_version: int, data: str) -> bool:
+        """Return whether a stored event with this id is this one; context does not count."""
+        return self.type == type and self.schema_version == schema_version and self.data == data
+
+
+class Append(msgspec.Struct, frozen=True):
+    """Events for one stream. Without events it only guards: the stream is as expected."""
+
+    stream_id: str
+    expected: ExpectedVersion
+    events: tuple[NewEvent, ...] = ()
+
+
+class TagCondition(msgspec.Struct, frozen=True):
+    """No event with all of `tags` (and one of `types`, if any are named) came after `after`.
+
+    Events of the same `Changes` don't count: the condition speaks of what was there before.
+    """
+
+    tags: tuple[str, ...]
+    after: int
+    types: frozenset[str] = frozenset()
+
+
+class RowChange(msgspec.Struct, frozen=True):
+    """Write a row of a collection, or delete it where `data` is None.
+
+    `data` is the row as JSON text; `indexed` holds the values of the collection's indexed
+    fields in the order of its `CollectionSpec`. `expected` is the row version that was read
+    (0: there was none); None writes unguarded. Deleting a row that is not there is no error.
+    """
+
+    collection: str
+    key: str
+    data: str | None
+    indexed: tuple[IndexValue, ...] = ()
+    expected: int | None = None
+
+
+class CheckpointMove(msgspec.Struct, frozen=True):
+    """Move a partition's checkpoint by compare-and-set from `expected` to `to`."""
+
+    subscription: str
+    partition: int
+    expected: int
+    to: int
+
+
+class NewReceipt(msgspec.Struct, frozen=True):
+    """What came of a message: `outcome` (JSON text) for (`consumer`, `message_id`).
+
+    `digest` tells the same message from another one under the same id.
+    """
+
+    consumer: str
+    message_id: bytes
+    digest: bytes
+    outcome: str
+
+
+class Changes(msgspec.Struct, frozen=True):
+    """Everything one unit of work wants to write: all of it is committed, or nothing.
+
+    After `deadline` (microseconds since 1970 UTC, the storage's time) it is refused.
+    """
+
+    appends: tuple[Append, ...] = ()
+    conditions: tuple[TagCondition, ...] = ()
+    rows: tuple[RowChange, ...] = ()
+    checkpoints: tuple[CheckpointMove, ...] = ()
+    receipts: tuple[NewReceipt, ...] = ()
+    deadline: int | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether committing this would write nothing and check nothing."""
+        return not (
+            self.appends or self.conditions or self.rows or self.checkpoints or self.receipts
+        )
+
+
+NO_CHANGES: Final = Changes()
+
+
+class Appended(msgspec.Struct, frozen=True):
+    """Where an append's last event stands.
+
+    For an append without events: the stream's version, and position 0.
+    """
+
+    stream_id: str
+    version: int
+    position: int
+
+
+class Committed(msgspec.Struct, frozen=True):
+    """What came of a commit.
+
+    `position` is the log position of the last event of this commit, 0 if it has none.
+    `appends` answers `Changes.appends`, in order.
+    """
+
+    position: int = 0
+    appends: tuple[Appended, ...] = ()

@@ -1,0 +1,106 @@
+"""The reading side of the log."""
+
+from typing import Final, Protocol
+
+import msgspec
+
+PAGE_EVENTS_MAX: Final = 10_000
+"""The most events that one page may hold; a larger `limit` is refused."""
+
+
+class StoredEvent(msgspec.Struct, frozen=True):
+    """An event as a storage keeps it: ids as 16 bytes, times as microseconds since 1970 UTC."""
+
+    position: int
+    stream_id: str
+    version: int
+    id: bytes
+    type: str
+    schema_version: int
+    data: str
+    occurred_at: int
+    recorded_at: int
+    correlation_id: bytes | None = None
+    causation_id: bytes | None = None
+    actor: str | None = None
+    tenant: str | None = None
+    traceparent: str | None = None
+    headers: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+class LogFilter(msgspec.Struct, frozen=True):
+    """Which events a reader of the log wants. Every part that is given must hold.
+
+    `types` are stored type names, `categories` what stands before the first ``-`` of a stream
+    id, `tags` must all be on the event. Streams whose names start with ``$`` are left out
+    unless `internal` is set. An empty set means: no restriction.
+    """
+
+    types: frozenset[str] = frozenset()
+    categories: frozenset[str] = frozenset()
+    tags: frozenset[str] = frozenset()
+    internal: bool = False
+
+
+EVERYTHING: Final = LogFilter()
+
+
+class LogPage(msgspec.Struct, frozen=True):
+    """Events after a position, ascending, and how far the log was looked through.
+
+    Every matching event at a position in (after, `scanned_to`] is in `events`, and none will
+    appear there later. `head` is the log's last position at the same moment, so a reader
+    whose page has ``scanned_to == head`` has caught up.
+    """
+
+    events: tuple[StoredEvent, ...]
+    scanned_to: int
+    head: int
+
+
+class Log(Protocol):
+    """Reads streams and the log. Every read sees committed events only, and each is one
+    short transaction: nothing is held open while the caller works on a page.
+
+    All methods raise `StorageClosedError` before `open` and after `close`, and `ValueError`
+    for a *limit* outside 1 … `PAGE_EVENTS_MAX`.
+    """
+
+    async def read_stream(
+        self,
+        stream_id: str,
+        *,
+        from_version: int | None = None,
+        backwards: bool = False,
+        limit: int = 1000,
+    ) -> tuple[StoredEvent, ...]:
+        """Return up to *limit* events of a stream, beginning with *from_version* (included).
+
+        Ascending from version 1, or descending from the newest one if *backwards*, unless
+        *from_version* says otherwise. An unknown stream, or nothing on that side: empty.
+        """
+        ...
+
+    async def read_log(
+        self, *, after: int = 0, where: LogFilter = EVERYTHING, limit: int = 1000
+    ) -> LogPage:
+        """Return the matching events that stand after position *after*.
+
+        The page ends at *limit* events, at the head, or where the storage has looked through
+        enough for one read: a page may be empty and still move `scanned_to` on. With *after*
+        at or past the head the page is empty and ``scanned_to`` is *after*.
+        """
+        ...
+
+    async def head(self) -> int:
+        """Return the position of the last event ever appended, 0 for none. It never falls."""
+        ...
+
+    async def wait_for_news(self, after: int, *, seconds: float) -> int:
+        """Return the head as soon as it is past *after*, or whatever it is after *seconds*.
+
+        Commits of this process wake at once; those of other processes on the same storage
+        within `Capabilities.news_seconds`.
+        """
+        ...

@@ -1,0 +1,115 @@
+"""Typed rows in named collections: read models, and aggregates stored as state."""
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Final, Protocol
+
+import msgspec
+
+from headwater.ports.changes import IndexValue
+
+ROWS_MAX: Final = 10_000
+"""The most rows that one `find_rows` may return; a larger `limit` is refused."""
+
+
+class IndexKind(Enum):
+    """How an indexed field is stored: as SQL text, integer, real or blob."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    REAL = "real"
+    BYTES = "bytes"
+
+
+class IndexedField(msgspec.Struct, frozen=True):
+    """A field of a collection that rows can be found and sorted by."""
+
+    name: str
+    kind: IndexKind
+    unique: bool = False
+
+
+class CollectionSpec(msgspec.Struct, frozen=True):
+    """A named set of rows.
+
+    `name` and field names match ``[a-z][a-z0-9_]{0,62}``. `fields` are all JSON members of a row (a
+    storage shows them as columns to plain SQL where it can); `indexed` those to find by.
+    """
+
+    name: str
+    fields: tuple[str, ...]
+    indexed: tuple[IndexedField, ...] = ()
+
+
+class Row(msgspec.Struct, frozen=True):
+    """A row as stored. `version` is above 0, changes with every write of the row, and is never
+    given twice for one key, also not after a deletion."""
+
+    key: str
+    version: int
+    data: str
+
+
+class Comparison(Enum):
+    """How `Condition` compares a field with a value. NULL equals NULL and precedes all."""
+
+    EQUAL = "="
+    NOT_EQUAL = "!="
+    LESS = "<"
+    LESS_OR_EQUAL = "<="
+    GREATER = ">"
+    GREATER_OR_EQUAL = ">="
+    ONE_OF = "in"
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """An indexed field compared with a value (for ONE_OF: with each of a tuple of values)."""
+
+    field: str
+    comparison: Comparison
+    value: IndexValue | tuple[IndexValue, ...]
+
+
+class RowQuery(msgspec.Struct, frozen=True):
+    """Rows for which all conditions hold, sorted, with ties and the default order by key.
+
+    `order_by` holds (indexed field, descending).
+    """
+
+    conditions: tuple[Condition, ...] = ()
+    order_by: tuple[tuple[str, bool], ...] = ()
+    limit: int = 100
+    offset: int = 0
+
+
+class Rows(Protocol):
+    """Reads rows; they are written by `commit`. Keys sort by Unicode code point.
+
+    All methods raise `StorageClosedError` before `open` and after `close`, and
+    `ConfigurationError` for a collection that was not prepared or a field that is not indexed.
+    """
+
+    async def prepare_collections(self, specs: Sequence[CollectionSpec]) -> None:
+        """Make room for the collections; what is there already stays.
+
+        A field that has become indexed is indexed for the rows that are there; one that is
+        not in the spec any more keeps its column. Called twice, the second does nothing.
+
+        Raises:
+            InvalidNameError: a name can't be one in SQL.
+            ConfigurationError: an indexed field has become another kind, or a unique index
+                does not fit the rows that are there.
+        """
+        ...
+
+    async def get_rows(self, collection: str, keys: Sequence[str]) -> Mapping[str, Row]:
+        """Return the rows that exist under *keys*, by key."""
+        ...
+
+    async def find_rows(self, collection: str, query: RowQuery) -> tuple[Row, ...]:
+        """Return the rows that match, at most `RowQuery.limit` (1 … `ROWS_MAX`)."""
+        ...
+
+    async def count_rows(self, collection: str, conditions: Sequence[Condition] = ()) -> int:
+        """Return how many rows meet all *conditions*."""
+        ...
