@@ -6,7 +6,7 @@ and `message` sets what a record sets in its class header.
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Generic, TypeVar, cast, dataclass_transform
+from typing import Any, Generic, TypeVar, cast, dataclass_transform
 
 import msgspec
 
@@ -97,13 +97,9 @@ class Message(msgspec.Struct, metaclass=RecordMeta):
 class Command(Message, Request[R_co], Generic[R_co]):
     """Asks for a change; one handler answers with ``R_co``. Named in the imperative."""
 
-    __slots__: ClassVar[tuple[str, ...]] = ()
-
 
 class Query(Message, Request[R_co], Generic[R_co]):
     """Asks for information and changes nothing; one handler answers with ``R_co``."""
-
-    __slots__: ClassVar[tuple[str, ...]] = ()
 
 
 class Event(Message):
