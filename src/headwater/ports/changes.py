@@ -50,6 +50,7 @@ class TagCondition(msgspec.Struct, frozen=True):
     """No event with all of `tags` (and one of `types`, if any are named) came after `after`.
 
     Events of the same `Changes` don't count: the condition speaks of what was there before.
+    Internal streams count like any other.
     """
 
     tags: tuple[str, ...]
@@ -131,7 +132,8 @@ class Appended(msgspec.Struct, frozen=True):
 class Committed(msgspec.Struct, frozen=True):
     """What came of a commit.
 
-    `position` is the log position of the last event of this commit, 0 if it has none.
+    `position` is the log position of the last event of this commit, 0 if it has none; an event
+    that an append repeats stands where it stood.
     `appends` answers `Changes.appends`, in order.
     """
 

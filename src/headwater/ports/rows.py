@@ -13,7 +13,10 @@ ROWS_MAX: Final = 10_000
 
 
 class IndexKind(Enum):
-    """How an indexed field is stored: as SQL text, integer, real or blob."""
+    """How an indexed field is stored: as SQL text, integer, real or blob.
+
+    Text sorts by Unicode code point, bytes by value. NaN is stored as NULL, as JSON does.
+    """
 
     TEXT = "text"
     INTEGER = "integer"
@@ -92,8 +95,11 @@ class Rows(Protocol):
     async def prepare_collections(self, specs: Sequence[CollectionSpec]) -> None:
         """Make room for the collections; what is there already stays.
 
-        A field that has become indexed is indexed for the rows that are there; one that is
-        not in the spec any more keeps its column. Called twice, the second does nothing.
+        A field that has become indexed is indexed for the rows that are there, by its JSON
+        member: a string for TEXT, an integer or boolean for INTEGER, a number for REAL, base64
+        text for BYTES, NULL for anything else. One that is not in the spec any more keeps its
+        column, but is neither unique nor to be found by. Called twice, the second does nothing;
+        if it raises, nothing was made.
 
         Raises:
             InvalidNameError: a name can't be one in SQL.
@@ -107,7 +113,11 @@ class Rows(Protocol):
         ...
 
     async def find_rows(self, collection: str, query: RowQuery) -> tuple[Row, ...]:
-        """Return the rows that match, at most `RowQuery.limit` (1 … `ROWS_MAX`)."""
+        """Return the rows that match, at most `RowQuery.limit` of them after `RowQuery.offset`.
+
+        Raises:
+            ValueError: the limit is outside 1 … `ROWS_MAX`, or the offset below 0.
+        """
         ...
 
     async def count_rows(self, collection: str, conditions: Sequence[Condition] = ()) -> int:

@@ -56,7 +56,11 @@ class Storage(Log, Rows, Protocol):
         ...
 
     async def close(self) -> None:
-        """Finish the commits that wait, then let go of everything."""
+        """Finish the commits that wait, then let go of everything.
+
+        A commit that comes later, and a wait for news that is under way, get a
+        `StorageClosedError`. What was committed is there after the next `open`.
+        """
         ...
 
     async def commit(self, changes: Changes) -> Committed:
@@ -67,39 +71,52 @@ class Storage(Log, Rows, Protocol):
         for an unforeseen reason its members are tried singly.
 
         Per append, ids come before versions: if every event's id is known, with the same
-        stream, order, type, schema version and data, the append repeats an earlier one:
-        nothing is appended and the first result is returned, whatever the expected version.
-        If none is known, the expected version decides. An append sees those before it in the
-        same value. Positions are 1, 2, 3 … over the whole log, given in commit order, never
-        reused; versions are 1, 2, 3 … within the stream; `recorded_at` is the storage's time,
-        never below that of the event before it.
+        stream, order (their versions follow one another), type, schema version and data, the
+        append repeats an earlier one: nothing is appended and the first result is returned,
+        whatever the expected version. If none is known, the expected version decides; an id
+        that stands twice in one append is a conflict. Positions are 1, 2, 3 … over the whole
+        log, given in commit order, never reused; versions are 1, 2, 3 … within the stream;
+        `recorded_at` is the storage's time, never below that of the event before it.
+
+        Receipts, appends, checkpoints and rows each see those of their kind that stand before
+        them in the same value. Rows are written one after another: first a row's guard is
+        compared, then its unique fields, so a value that moves from one row to another must
+        leave the first before the second takes it, and two rows can't swap theirs.
 
         A caller that is cancelled before its commit is picked up has it removed. After that
         the commit is finished whether anybody waits or not.
 
-        Checked in this order, and the first that does not hold is raised with nothing written:
+        Checked in this order, and the first that does not hold is raised with nothing written.
+        The first three need no look at what is stored. Errors show ids as `UUID`.
 
         Raises:
+            StorageClosedError: the storage is not open.
+            InvalidNameError: a stream id can't be one.
+            ConfigurationError: a collection was not prepared, or a row has another number of
+                `indexed` values than its collection (a deleted row needs none).
             DeadlineExceededError: the deadline has passed.
             ReceiptExistsError: a receipt is there already, with the same digest.
             IdempotencyConflictError: a receipt is there with another digest; or some event ids
                 are known and others are not, or with other content, stream or order.
             CheckpointConflictError: a checkpoint is not where `expected` says, or its
-                subscription is not open in this storage.
+                subscription or partition is not open in this storage (`actual` is then -1).
             ConcurrencyError: a stream is not at its expected version.
-            TagConditionError: a matching event came after the condition's position.
+            TagConditionError: a matching event came after the condition's position; the error
+                names the first of them.
             RowConflictError: a row is not at its expected version.
-            DuplicateValueError: a unique indexed field has the value in another row. NULL is
-                never a duplicate.
-            InvalidNameError: a stream id can't be one.
-            ConfigurationError: a collection was not prepared.
-            StorageClosedError: the storage is not open.
+            DuplicateValueError: a unique indexed field has the value in another row; of several
+                such fields the first of the spec is named. NULL is never a duplicate.
+            ValueError: a text can't be written as UTF-8 (it holds a lone surrogate).
             StorageError: the storage itself failed; nothing was written.
         """
         ...
 
     async def receipt(self, consumer: str, message_id: bytes) -> StoredReceipt | None:
-        """Return what came of a message, None if nothing did yet."""
+        """Return what came of a message, None if nothing did yet.
+
+        Raises:
+            StorageClosedError: the storage is not open.
+        """
         ...
 
     async def open_subscription(
@@ -109,5 +126,9 @@ class Storage(Log, Rows, Protocol):
 
         The first call stores *partitions* (1 … 1024) and starts each after position
         *start_after*; later calls return what is stored, whatever they ask for.
+
+        Raises:
+            ValueError: *partitions* is outside 1 … 1024, or *start_after* below 0.
+            StorageClosedError: the storage is not open.
         """
         ...
