@@ -1,6 +1,6 @@
 """What travels beside a payload: the context of the current message, the record of an event."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
@@ -86,7 +86,7 @@ def message_context(
     traceparent: str | None = None,
     headers: Mapping[str, str] | None = None,
     deadline: datetime | None = None,
-) -> Iterator[MessageContext]:
+) -> Generator[MessageContext, None, None]:
     """Set the context of what is sent, published and appended inside the ``with`` block.
 
     What is not given is taken over from the surrounding context; a correlation id is made
