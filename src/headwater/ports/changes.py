@@ -73,6 +73,14 @@ class RowChange(msgspec.Struct, frozen=True):
     expected: int | None = None
 
 
+class RowGuard(msgspec.Struct, frozen=True):
+    """A row that a decision rests on stands at row version `expected` (0: there is none)."""
+
+    collection: str
+    key: str
+    expected: int
+
+
 class CheckpointMove(msgspec.Struct, frozen=True):
     """Move a partition's checkpoint by compare-and-set from `expected` to `to`."""
 
@@ -102,6 +110,7 @@ class Changes(msgspec.Struct, frozen=True):
 
     appends: tuple[Append, ...] = ()
     conditions: tuple[TagCondition, ...] = ()
+    guards: tuple[RowGuard, ...] = ()
     rows: tuple[RowChange, ...] = ()
     checkpoints: tuple[CheckpointMove, ...] = ()
     receipts: tuple[NewReceipt, ...] = ()
@@ -111,7 +120,12 @@ class Changes(msgspec.Struct, frozen=True):
     def empty(self) -> bool:
         """Whether committing this would write nothing and check nothing."""
         return not (
-            self.appends or self.conditions or self.rows or self.checkpoints or self.receipts
+            self.appends
+            or self.conditions
+            or self.guards
+            or self.rows
+            or self.checkpoints
+            or self.receipts
         )
 
 

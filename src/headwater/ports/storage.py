@@ -103,7 +103,8 @@ class Storage(Log, Rows, Protocol):
             ConcurrencyError: a stream is not at its expected version.
             TagConditionError: a matching event came after the condition's position; the error
                 names the first of them.
-            RowConflictError: a row is not at its expected version.
+            RowConflictError: a guarded or written row is not at its expected version. Guards
+                are compared before any row of the same value is written.
             DuplicateValueError: a unique indexed field has the value in another row; of several
                 such fields the first of the spec is named. NULL is never a duplicate.
             ValueError: a text can't be written as UTF-8 (it holds a lone surrogate).
