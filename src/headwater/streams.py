@@ -1,6 +1,7 @@
 """Words about streams: their names and what a writer expects to find in one."""
 
 import re
+import unicodedata
 from typing import ClassVar, Final
 
 import msgspec
@@ -103,3 +104,22 @@ class ExpectedVersion(msgspec.Struct, frozen=True):
 ExpectedVersion.NO_STREAM = ExpectedVersion("no_stream", 0)
 ExpectedVersion.STREAM_EXISTS = ExpectedVersion("stream_exists")
 ExpectedVersion.ANY = ExpectedVersion("any")
+
+
+def words_of(class_name: str) -> list[str]:
+    """Return the words of a CamelCase or snake_case name in lower case, in Unicode form C.
+
+    An acronym is one word and digits stay with the word before them: ``HTTPRequestV2Sent`` has
+    the words http, request, v2, sent.
+    """
+    words: list[str] = []
+    previous = "_"
+    for index, character in enumerate(class_name):
+        following = class_name[index + 1 : index + 2]
+        begins = character.isupper() and (not previous.isupper() or following.islower())
+        if character != "_":
+            if begins or previous == "_":
+                words.append("")
+            words[-1] += character
+        previous = character
+    return [unicodedata.normalize("NFC", word.lower()) for word in words]

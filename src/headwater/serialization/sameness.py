@@ -1,0 +1,202 @@
+"""Whether two values are the same to the last bit, and where they first differ.
+
+Python's ``==`` is too kind for a log: ``1 == True == 1.0``, an enum member equals its value,
+``Decimal("1.0") == Decimal("1.00")``, a frozenset equals a set, and what a dataclass declares
+with ``compare=False`` is not looked at. `same` asks for equal types all the way down.
+"""
+
+import dataclasses
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from headwater.serialization.foreign import is_attrs_class, is_pydantic_model
+
+Same = Callable[[Any, Any], bool]
+
+# Values of these types are told apart by `==` alone, once their types are the same.
+ATOMS: Final[frozenset[type]] = frozenset(
+    {str, int, float, bool, type(None), UUID, bytes, date, timedelta}
+)
+_SHOWN_LENGTH_MAX: Final = 80
+
+
+def same(first: Any, second: Any) -> bool:
+    """Return whether both values have the same types and content, all the way down.
+
+    NaN is not the same as itself. A datetime or time without a zone, or with a zone whose
+    offset varies, is not the same as anything: encoding keeps the offset only.
+    """
+    kind = type(first)
+    if kind is not type(second):
+        return False
+    if kind in ATOMS:
+        return bool(first == second)
+    return _CHECKS[kind](first, second)
+
+
+def _all_same(firsts: Sequence[Any], seconds: Sequence[Any]) -> bool:
+    if len(firsts) != len(seconds):
+        return False
+    for first, second in zip(firsts, seconds, strict=True):
+        kind = type(first)
+        if kind is not type(second):
+            return False
+        if kind in ATOMS:
+            if first != second:
+                return False
+        elif not _CHECKS[kind](first, second):
+            return False
+    return True
+
+
+def _same_set(first: Any, second: Any) -> bool:
+    if len(first) != len(second):
+        return False
+    others = {member: member for member in second}
+    return all(member in others and same(member, others[member]) for member in first)
+
+
+def _same_mapping(first: Any, second: Any) -> bool:
+    if len(first) != len(second):
+        return False
+    others = {key: (key, value) for key, value in second.items()}
+    return all(
+        key in others and _all_same((key, value), others[key]) for key, value in first.items()
+    )
+
+
+def _same_decimal(first: Decimal, second: Decimal) -> bool:
+    return not first.is_nan() and first.as_tuple() == second.as_tuple()
+
+
+def _same_moment(first: datetime | time, second: datetime | time) -> bool:
+    return has_fixed_offset(first) and first == second and first.utcoffset() == second.utcoffset()
+
+
+def has_fixed_offset(moment: datetime | time) -> bool:
+    """Return whether *moment* has a zone, and one whose offset is the same at all times."""
+    return moment.tzinfo is not None and moment.tzinfo.utcoffset(None) is not None
+
+
+def fields_of(cls: type) -> tuple[str, ...] | None:
+    """Return the names of a record class's fields, None if *cls* is no kind of record."""
+    if issubclass(cls, msgspec.Struct):
+        return cls.__struct_fields__
+    if dataclasses.is_dataclass(cls):
+        return tuple(field.name for field in dataclasses.fields(cls))
+    if is_attrs_class(cls):
+        return tuple(attribute.name for attribute in cls.__attrs_attrs__)
+    return None
+
+
+def _same_record(names: tuple[str, ...]) -> Same:
+    if not names:
+        return lambda first, second: True
+    if len(names) == 1:
+        single = operator.attrgetter(*names)
+        return lambda first, second: same(single(first), single(second))
+    get = operator.attrgetter(*names)
+    return lambda first, second: _all_same(get(first), get(second))
+
+
+def _same_model(first: Any, second: Any) -> bool:
+    return (
+        _same_mapping(first.__dict__, second.__dict__)
+        and same(first.__pydantic_extra__, second.__pydantic_extra__)
+        and same(first.__pydantic_private__, second.__pydantic_private__)
+    )
+
+
+class _Checks(dict[type, Same]):
+    """How values of a type are compared; found once per type."""
+
+    def __missing__(self, kind: type) -> Same:
+        check: Same
+        if issubclass(kind, Enum):
+            check = operator.is_
+        elif issubclass(kind, msgspec.Struct):
+            names = fields_of(kind) or ()
+            check = _same_record(names)
+        elif is_pydantic_model(kind):
+            check = _same_model
+        elif (names_or_none := fields_of(kind)) is not None:
+            check = _same_record(names_or_none)
+        elif issubclass(kind, (list, tuple)):
+            check = _all_same
+        elif issubclass(kind, (set, frozenset)):
+            check = _same_set
+        elif issubclass(kind, Mapping):
+            check = _same_mapping
+        else:
+            check = operator.eq
+        self[kind] = check
+        return check
+
+
+_CHECKS: Final = _Checks(
+    {
+        **dict.fromkeys(ATOMS, operator.eq),
+        Decimal: _same_decimal,
+        datetime: _same_moment,
+        time: _same_moment,
+    }
+)
+
+
+# ----------------------------------------------------------------------- where they differ
+
+
+def first_difference(given: Any, returned: Any, path: str) -> str | None:
+    """Return where and how *given* first differs from *returned*, None if they are `same`.
+
+    *path* names the values; the answer begins with the path of the first differing part.
+    """
+    if same(given, returned):
+        return None
+    if isinstance(given, datetime | time) and not has_fixed_offset(given):
+        return f"{path}: {_zone_problem(given)}"
+    if type(given) is not type(returned):
+        return f"{path}: {shown(given)} came back as {shown(returned)}."
+    for part, mine, other in _parts(given, returned):
+        found = first_difference(mine, other, f"{path}{part}")
+        if found is not None:
+            return found
+    return f"{path}: {shown(given)} came back as {shown(returned)}."
+
+
+def _zone_problem(moment: datetime | time) -> str:
+    if moment.tzinfo is None:
+        return f"{moment!r} has no time zone; use an aware one, such as datetime.now(UTC)."
+    return (
+        f"the zone of {moment!r} would be lost, only its offset is kept; use .astimezone(UTC) "
+        f"and keep the zone's name in a field of its own."
+    )
+
+
+def _parts(given: Any, returned: Any) -> list[tuple[str, Any, Any]]:
+    kind = type(given)
+    names = tuple(given.__dict__) if is_pydantic_model(kind) else fields_of(kind)
+    if names is not None:
+        return [(f".{n}", getattr(given, n), getattr(returned, n, None)) for n in names]
+    if isinstance(given, Mapping):
+        # A key that came back as another one is told as a difference of the whole.
+        return [(f"[{key!r}]", given[key], returned[key]) for key in given if key in returned]
+    if isinstance(given, list | tuple) and len(given) == len(returned):
+        pairs = zip(given, returned, strict=True)
+        return [(f"[{index}]", mine, other) for index, (mine, other) in enumerate(pairs)]
+    return []
+
+
+def shown(value: object) -> str:
+    """Return a value for an error's text: at most 80 characters of it, and its type."""
+    text = repr(value)
+    if len(text) > _SHOWN_LENGTH_MAX:
+        text = f"{text[:_SHOWN_LENGTH_MAX]}…"
+    return f"{text} ({type(value).__name__})"
