@@ -1,5 +1,6 @@
 """What travels beside a payload: the context of the current message, the record of an event."""
 
+import threading
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -67,14 +68,45 @@ def check_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
     return headers
 
 
-CURRENT_CONTEXT: Final[ContextVar[MessageContext | None]] = ContextVar(
+class CausedContext(msgspec.Struct, gc=False):
+    """The context of a message that *outer* causes, made when somebody first looks at it.
+
+    An id costs as much as a whole dispatch, and most handlers never look.
+    """
+
+    outer: "MessageContext | CausedContext | None"
+    made: MessageContext | None = None
+
+    def resolve(self) -> MessageContext:
+        """Return the context; every look, from any thread, gives the same one."""
+        if self.made is not None:
+            return self.made
+        outer = self.outer.resolve() if isinstance(self.outer, CausedContext) else self.outer
+        with _MAKING:
+            if self.made is None:
+                self.made = outer.caused() if outer is not None else root_context()
+            return self.made
+
+
+_MAKING = threading.Lock()
+
+
+def root_context(message_id: UUID | None = None) -> MessageContext:
+    """Return the context of a message that nothing caused: its id is the correlation id too."""
+    message_id = message_id or new_id()
+    return MessageContext(message_id, message_id)
+
+
+CURRENT_CONTEXT: Final[ContextVar[MessageContext | CausedContext | None]] = ContextVar(
     "headwater_message_context", default=None
 )
+"""Set it to what is handled now; read it with `current_context`, which makes a caused one."""
 
 
 def current_context() -> MessageContext | None:
     """Return the context of the message being handled here, None outside of any."""
-    return CURRENT_CONTEXT.get()
+    current = CURRENT_CONTEXT.get()
+    return current.resolve() if isinstance(current, CausedContext) else current
 
 
 @contextmanager
@@ -95,7 +127,7 @@ def message_context(
     Raises:
         LimitExceededError: *headers* are too many or too long.
     """
-    outer = CURRENT_CONTEXT.get()
+    outer = current_context()
     message_id = outer.message_id if outer else new_id()
     inner = MessageContext(
         correlation_id or (outer.correlation_id if outer else message_id),
