@@ -90,7 +90,14 @@ def test_a_test_fails_though_the_library_swallowed_the_error(tmp_path: Path) -> 
         "        pass\n"
     )
 
-    options = ["-c", ROOT / "pyproject.toml", "--rootdir", tmp_path, "-p", "tests.conftest"]
+    options: list[str | Path] = [
+        "-c",
+        ROOT / "pyproject.toml",
+        "--rootdir",
+        tmp_path,
+        "-p",
+        "tests.conftest",
+    ]
     outcome = subprocess.run(
         [sys.executable, "-m", "pytest", *options, tmp_path],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
