@@ -362,6 +362,24 @@ class UnknownEventError(AggregateError):
         )
 
 
+class ApplyError(AggregateError):
+    """An @applies method or `evolve` failed on an event; its own error is the cause.
+
+    `version` is the place the event has, or would have had, in the stream. An aggregate that
+    was recording is as it was before; one that was being loaded is not usable.
+    """
+
+    def __init__(
+        self, owner: str, id: object, *, event_type: str, version: int, problem: str
+    ) -> None:
+        self.owner, self.id, self.event_type = owner, id, event_type
+        self.version, self.problem = version, problem
+        super().__init__(
+            f"{owner} {id} can't apply {event_type} as version {version}: {problem}. What applies "
+            f"an event must take every event that was ever recorded; check before recording."
+        )
+
+
 class RowMissingError(HeadwaterError):
     """A projection's method needs a row that does not exist."""
 
