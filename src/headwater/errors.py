@@ -194,7 +194,16 @@ class DeadlineExceededError(HeadwaterError):
 
 
 class StorageError(HeadwaterError):
-    """The storage can't do what was asked."""
+    """The storage can't do what was asked.
+
+    `where` names the storage (a file, a URL without its secrets) where that is what is wrong.
+    """
+
+    where: str | None = None
+
+    def __init__(self, text: str = "", *, where: str | None = None) -> None:
+        self.where = where
+        super().__init__(text)
 
 
 class ConflictError(StorageError):
