@@ -71,22 +71,24 @@ class ManualClock:
         if start.tzinfo is None:
             raise ValueError(f"{start!r} has no time zone; use an aware datetime such as UTC")
         self._start = start.astimezone(UTC)
-        self._elapsed = 0.0
-        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        # Whole microseconds: ten steps of 0.1 s are then 1 s, which they are not as floats.
+        self._elapsed = 0
+        self._sleepers: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = count()
 
     def now(self) -> datetime:
-        return self._start + timedelta(seconds=self._elapsed)
+        return self._start + timedelta(microseconds=self._elapsed)
 
     def monotonic(self) -> float:
-        return self._elapsed
+        return self._elapsed / 1_000_000
 
     async def sleep(self, seconds: float) -> None:
         if seconds <= 0:
             await asyncio.sleep(0)
             return
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._sleepers, (self._elapsed + seconds, next(self._order), woken))
+        due = self._elapsed + max(1, round(seconds * 1_000_000))
+        heapq.heappush(self._sleepers, (due, next(self._order), woken))
         await woken
 
     def advance(self, by: Duration) -> None:
@@ -98,7 +100,7 @@ class ManualClock:
         seconds = seconds_of(by)
         if seconds < 0:
             raise ValueError(f"time does not go back; advance by 0 or more, not {seconds} s")
-        self._elapsed += seconds
+        self._elapsed += round(seconds * 1_000_000)
         while self._sleepers and self._sleepers[0][0] <= self._elapsed:
             woken = heapq.heappop(self._sleepers)[2]
             if not woken.done():
