@@ -1,0 +1,17 @@
+"""Aggregates and deciders: pure code that decides by events. Imports the vocabulary only."""
+
+from headwater.domain.aggregate import Aggregate, Pending, state_of
+from headwater.domain.applies import AppliesMethod, applies, applies_methods
+from headwater.domain.decider import Decider
+from headwater.domain.header import stream_id
+
+__all__ = [
+    "Aggregate",
+    "AppliesMethod",
+    "Decider",
+    "Pending",
+    "applies",
+    "applies_methods",
+    "state_of",
+    "stream_id",
+]

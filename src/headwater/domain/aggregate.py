@@ -1,0 +1,309 @@
+"""Aggregates: the objects that decide, and change only by the events they record."""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Generic
+from uuid import UUID
+
+import msgspec
+
+from headwater.domain.appliers import Appliers, event_name
+from headwater.domain.header import Stored, check_body, check_unique, header_name
+from headwater.domain.state import copy_of_state, default_makers, make_state_type
+from headwater.errors import (
+    AggregateError,
+    ApplyError,
+    ConfigurationError,
+    UnknownEventError,
+    WiringError,
+)
+from headwater.messages import OPTIONS_ATTRIBUTE, MessageOptions
+from headwater.streams import check_context_name
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    IdT = TypeVar("IdT", bound=UUID | str | int, default=Any)
+else:
+    # At run time the parameter only has to exist; its default is for the type checkers.
+    from typing import TypeVar
+
+    IdT = TypeVar("IdT")
+
+
+class Pending(msgspec.Struct, frozen=True):
+    """A recorded event that is not stored yet; without a time of its own it gets the commit's."""
+
+    event: Any
+    occurred_at: datetime | None = None
+    tags: tuple[str, ...] = ()
+
+
+class Aggregate(Generic[IdT]):
+    """Derive from it to decide by recording events, and to change by applying them::
+
+        class Order(Aggregate[UUID]):
+            status: OrderStatus = OrderStatus.PLACED
+
+            def ship(self, tracking_number: str) -> None:
+                if self.status is not OrderStatus.CONFIRMED:
+                    raise OrderNotConfirmedError(self.id, self.status)
+                self.record(OrderShipped(order_id=self.id, tracking_number=tracking_number))
+
+            @applies
+            def _shipped(self, event: OrderShipped) -> None:
+                self.status = OrderStatus.SHIPPED
+
+    State is in annotated attributes; a list, dict or set given as default is copied for each
+    instance. The type in brackets is that of the id (without it, any of UUID, str and int).
+
+    In the class header: `name` replaces the derived name (``order``), `context` names the
+    bounded context that owns the class, ``stored="state"`` keeps the attributes in one row
+    instead of reading the stream back, and `unique` names attributes of which no two such
+    rows may have the same value. Subclasses inherit `stored` and `unique`.
+    """
+
+    __slots__ = ("__applying", "__committed", "__dict__", "__id", "__pending", "__weakref__")
+
+    stored_as_state: ClassVar[bool] = False
+    __name: ClassVar[str]
+    __unique: ClassVar[tuple[str, ...]] = ()
+    __appliers: ClassVar[Appliers]
+    __makers: ClassVar[dict[str, Callable[[], Any]]] = {}
+    __state_type: ClassVar[type[msgspec.Struct] | None] = None
+
+    def __init_subclass__(
+        cls,
+        *,
+        name: str | None = None,
+        context: str | None = None,
+        stored: Stored | None = None,
+        unique: Sequence[str] = (),
+        **further: Any,
+    ) -> None:
+        super().__init_subclass__(**further)
+        if stored not in {None, "events", "state"}:
+            raise ConfigurationError(
+                f"{cls.__qualname__}: stored={stored!r} is neither 'events' nor 'state'."
+            )
+        check_body(cls, Aggregate)
+        if context is not None:
+            check_context_name(context)
+        setattr(cls, OPTIONS_ATTRIBUTE, MessageOptions(name, context))
+        cls.__name = header_name(cls, name)
+        if stored is not None:
+            cls.stored_as_state = stored == "state"
+        cls.__unique = tuple(dict.fromkeys((*cls.__unique, *unique)))
+        check_unique(cls, Aggregate, cls.__unique, stored_as_state=cls.stored_as_state)
+        cls.__state_type = None
+        cls.__appliers = Appliers(cls)
+        cls.__makers = default_makers(cls, Aggregate)
+
+    def __init__(self, id: IdT) -> None:
+        """Make an aggregate that nothing has happened to yet.
+
+        Raises:
+            TypeError: *id* is no UUID, str or int.
+        """
+        if not _is_id(id):
+            raise TypeError(f"The id of {type(self).__name__} is UUID, str or int, not {id!r}")
+        self.__id = id
+        self.__committed = 0
+        self.__pending: list[Pending] = []
+        self.__applying = False
+        for attribute, make in self.__makers.items():
+            self.__dict__[attribute] = make()
+
+    # ------------------------------------------------------------------- what a class says
+
+    @classmethod
+    def aggregate_name(cls) -> str:
+        """Return the name used in stream ids and collections: ``customer_account``.
+
+        Its words are joined by ``_`` and not by ``-``, because what stands before the first
+        ``-`` of a stream id is its category.
+        """
+        return cls.__name
+
+    @classmethod
+    def event_types(cls) -> tuple[type, ...]:
+        """Return the event types that the class's @applies methods name.
+
+        Raises:
+            WiringError: an annotation can't be resolved, or two methods claim one type.
+        """
+        return cls.__appliers.types()
+
+    @classmethod
+    def unique_fields(cls) -> tuple[str, ...]:
+        """Return the attributes of which no two stored states may have the same value."""
+        return cls.__unique
+
+    @classmethod
+    def state_type(cls) -> type[msgspec.Struct]:
+        """Return the record type of the state: the annotated attributes of the class.
+
+        A field is stored without the leading underscores of its attribute, so ``_lines`` is
+        stored as ``lines``.
+
+        Raises:
+            ConfigurationError: an annotation can't be resolved, or two fields get one name.
+        """
+        if cls.__state_type is None:
+            cls.__state_type = make_state_type(cls, Aggregate)
+        return cls.__state_type
+
+    # --------------------------------------------------------------------- what it knows
+
+    @property
+    def id(self) -> IdT:
+        """The id, unique within the class."""
+        return self.__id
+
+    @property
+    def version(self) -> int:
+        """How many events have been applied, stored or not: the place of the last one."""
+        return self.__committed + len(self.__pending)
+
+    @property
+    def committed_version(self) -> int:
+        """How many of the applied events are stored."""
+        return self.__committed
+
+    @property
+    def pending(self) -> tuple[Pending, ...]:
+        """What was recorded and is not stored yet, with times and tags: a snapshot."""
+        return tuple(self.__pending)
+
+    @property
+    def uncommitted_events(self) -> tuple[Any, ...]:
+        """The events that were recorded and are not stored yet: a snapshot."""
+        return tuple([pending.event for pending in self.__pending])
+
+    # ---------------------------------------------------------------------- what it does
+
+    def record(
+        self, event: object, *, occurred_at: datetime | None = None, tags: Sequence[str] = ()
+    ) -> None:
+        """Apply *event* and keep it for the commit.
+
+        If it can't be applied, the aggregate is as it was before.
+
+        Raises:
+            UnknownEventError: no @applies method takes it.
+            ApplyError: the @applies method failed; its error is the cause.
+            AggregateError: called inside an @applies method.
+            ValueError: *occurred_at* has no time zone.
+        """
+        if self.__applying:
+            raise AggregateError(
+                f"{type(self).__name__} {self.id}: record({event_name(event)}) inside an @applies "
+                f"method. Applying only changes state; decide and record in the calling method."
+            )
+        if occurred_at is not None and occurred_at.tzinfo is None:
+            raise ValueError(f"{occurred_at!r} has no time zone; use an aware datetime such as UTC")
+        apply = self.__applier_of(event, self.version + 1)
+        before = copy_of_state(self.__dict__)
+        self.__applying = True
+        try:
+            apply(self, event)
+        except BaseException as error:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            if isinstance(error, Exception):
+                raise self.__failed(event, error, self.version + 1) from error
+            raise
+        finally:
+            self.__applying = False
+        self.__pending.append(Pending(event, occurred_at, tuple(tags)))
+
+    def replay(self, events: Iterable[object]) -> None:
+        """Apply stored *events* that follow on `committed_version`. For repositories.
+
+        Raises:
+            UnknownEventError: no @applies method takes one of them.
+            ApplyError: an @applies method failed. The aggregate is not usable then.
+            AggregateError: events were recorded before.
+        """
+        if self.__pending:
+            raise AggregateError(
+                f"{type(self).__name__} {self.id} has uncommitted events; stored ones come first."
+            )
+        appliers = self.__appliers
+        version = self.__committed
+        event: object = None
+        self.__applying = True
+        try:
+            for event in events:
+                appliers[type(event)](self, event)
+                version += 1
+        except (UnknownEventError, WiringError):
+            self.__applier_of(event, version + 1)
+            raise
+        except Exception as error:
+            raise self.__failed(event, error, version + 1) from error
+        finally:
+            self.__applying = False
+            self.__committed = version
+
+    def changes_committed(self, count: int | None = None) -> None:
+        """Note that the first *count* uncommitted events (default: all) are stored now.
+
+        The aggregate can go on from there. For repositories.
+
+        Raises:
+            ValueError: there are not that many.
+        """
+        count = len(self.__pending) if count is None else count
+        if not 0 <= count <= len(self.__pending):
+            raise ValueError(f"{count} of {len(self.__pending)} events can't be committed")
+        del self.__pending[:count]
+        self.__committed += count
+
+    def restore(self, state: msgspec.Struct, version: int) -> None:
+        """Take over a stored *state* that is the result of *version* events. For repositories."""
+        for name in state.__struct_fields__:
+            setattr(self, name, getattr(state, name))
+        self.__committed = version
+
+    def __applier_of(self, event: object, version: int) -> Callable[[Any, Any], object]:
+        try:
+            return self.__appliers[type(event)]
+        except UnknownEventError:
+            owner = f"{type(self).__name__} {self.id}, version {version},"
+            raise UnknownEventError(owner, event_name(event)) from None
+
+    def __failed(self, event: object, error: Exception, version: int) -> ApplyError:
+        return ApplyError(
+            type(self).__name__,
+            self.id,
+            event_type=event_name(event),
+            version=version,
+            problem=f"{type(error).__name__}: {error}",
+        )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id} version {self.version}>"
+
+
+def _is_id(id: object) -> bool:
+    return isinstance(id, UUID | str | int) and not isinstance(id, bool)
+
+
+def state_of(aggregate: Aggregate[Any]) -> msgspec.Struct:
+    """Return the state of *aggregate* as its `state_type`; the values are not copied.
+
+    Raises:
+        AggregateError: an attribute has no value.
+    """
+    state_type = aggregate.state_type()
+    values: dict[str, Any] = {}
+    for name in state_type.__struct_fields__:
+        try:
+            values[name] = getattr(aggregate, name)
+        except AttributeError:
+            raise AggregateError(
+                f"{type(aggregate).__name__} {aggregate.id} has no {name!r} yet. Set it in the "
+                f"@applies method of its first event, or give it a default."
+            ) from None
+    return state_type(**values)

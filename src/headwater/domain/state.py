@@ -1,0 +1,161 @@
+"""The state of an aggregate: its annotated attributes, their defaults, and copies of them."""
+
+import copy
+import dataclasses
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from functools import partial
+from types import FunctionType
+from typing import Any, ClassVar, Final
+from uuid import UUID
+
+import msgspec
+
+from headwater.errors import ConfigurationError
+
+_IMMUTABLE: Final = frozenset(
+    {str, int, float, bool, type(None), UUID, bytes, Decimal, date, datetime, time, timedelta}
+    | {complex, frozenset, FunctionType, type}
+)
+
+
+def own_annotations(cls: type, root: type) -> tuple[str, ...]:
+    """Return the names annotated in *cls* and its bases below *root*, the bases' first."""
+    names: dict[str, None] = {}
+    for base in reversed(cls.__mro__):
+        if issubclass(base, root) and base is not root:
+            names |= dict.fromkeys(inspect.get_annotations(base))
+    return tuple(names)
+
+
+def state_hints(cls: type, root: type) -> dict[str, Any]:
+    """Return the state attributes of *cls* with their resolved annotations, without ClassVars.
+
+    Raises:
+        ConfigurationError: an annotation names something that can't be found.
+    """
+    try:
+        hints = typing.get_type_hints(cls, include_extras=True)
+    except NameError as error:
+        raise ConfigurationError(
+            f"{cls.__qualname__}: {error}, but an attribute is annotated with it."
+        ) from error
+    names = own_annotations(cls, root)
+    return {n: hints[n] for n in names if typing.get_origin(hints[n]) is not ClassVar and n != "id"}
+
+
+def default_makers(cls: type, root: type) -> dict[str, Callable[[], Any]]:
+    """Return what makes the defaults that every instance must have for itself.
+
+    A list, dict or set in a class body would be shared by all instances, so each instance
+    gets a copy; ``dataclasses.field(default_factory=…)`` is called.
+    """
+    makers: dict[str, Callable[[], Any]] = {}
+    for name in own_annotations(cls, root):
+        default = getattr(cls, name, None)
+        if isinstance(default, dataclasses.Field):
+            makers[name] = _maker_of(default)
+        elif not is_immutable(default) and not hasattr(type(default), "__get__"):
+            makers[name] = partial(_fresh, default)
+    return makers
+
+
+def _fresh(default: Any) -> Any:
+    return copied(default, {})
+
+
+def _maker_of(field: "dataclasses.Field[Any]") -> Callable[[], Any]:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory
+    return lambda: field.default
+
+
+def is_immutable(value: Any) -> bool:
+    """Return whether *value* can't change in place, nor anything in it."""
+    kind = type(value)
+    if kind in _IMMUTABLE or issubclass(kind, Enum):
+        return True
+    if kind is tuple:
+        return all(map(is_immutable, value))
+    if issubclass(kind, msgspec.Struct) and kind.__struct_config__.frozen:
+        return all(is_immutable(getattr(value, name)) for name in kind.__struct_fields__)
+    return False
+
+
+def copied(value: Any, memo: dict[int, Any]) -> Any:
+    """Return *value* with everything in it that could change in place copied.
+
+    What is shared stays shared, through *memo*. What can't be copied is kept as it is.
+    """
+    kind = type(value)
+    if kind is list and _IMMUTABLE.issuperset(map(type, value)) and id(value) not in memo:
+        memo[id(value)] = fresh = value.copy()
+        return fresh
+    if is_immutable(value):
+        return value
+    known = memo.get(id(value))
+    if known is not None:
+        return known
+    if kind is list:
+        fresh = []
+        memo[id(value)] = fresh
+        fresh += [copied(member, memo) for member in value]
+        return fresh
+    if kind is dict:
+        fresh = {}
+        memo[id(value)] = fresh
+        fresh.update({key: copied(member, memo) for key, member in value.items()})
+        return fresh
+    try:
+        return copy.deepcopy(value, memo)
+    except (TypeError, copy.Error):
+        return value
+
+
+def copy_of_state(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *state* with everything in it that could change in place copied."""
+    memo: dict[int, Any] = {}
+    return {name: copied(value, memo) for name, value in state.items()}
+
+
+def make_state_type(cls: type, root: type) -> type[msgspec.Struct]:
+    """Return a record type with the state attributes of *cls*.
+
+    A field's stored name is the attribute's without leading underscores. Defaults of the class
+    are the defaults of the record, so that state stored before an attribute was added is read.
+
+    Raises:
+        ConfigurationError: an annotation can't be resolved, or two fields get one stored name.
+    """
+    fields: list[tuple[str, Any, Any]] = []
+    stored_names: dict[str, str] = {}
+    makers = default_makers(cls, root)
+    for name, hint in state_hints(cls, root).items():
+        stored = stored_name(name)
+        if stored in stored_names.values():
+            raise ConfigurationError(
+                f"{cls.__qualname__}: two attributes would be stored as {stored!r}; rename one."
+            )
+        stored_names[name] = stored
+        default: Any = msgspec.NODEFAULT
+        if name in makers:
+            default = msgspec.field(default_factory=makers[name])
+        elif hasattr(cls, name):
+            default = getattr(cls, name)
+        fields.append((name, hint, default))
+    return msgspec.defstruct(
+        f"{cls.__name__}State",
+        [field if field[2] is not msgspec.NODEFAULT else field[:2] for field in fields],
+        module=cls.__module__,
+        rename=stored_names,
+        kw_only=True,
+    )
+
+
+def stored_name(attribute: str) -> str:
+    """Return the name under which a state attribute is stored: no leading underscores."""
+    return attribute.lstrip("_")
