@@ -9,6 +9,8 @@ import msgspec
 from headwater.errors import InvalidNameError
 
 STREAM_ID_LENGTH_MAX: Final = 512
+# By code point: what else is unprintable depends on the Python that looks.
+_CONTROL_OR_SURROGATE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _CONTEXT = re.compile(r"[a-z][a-z0-9_]*(-[a-z0-9_]+)*\Z")
 
 INTERNAL_PREFIX: Final = "$"
@@ -27,8 +29,10 @@ def check_stream_id(stream_id: str) -> str:
         raise InvalidNameError(
             "stream id", stream_id, f"it must have 1 to {STREAM_ID_LENGTH_MAX} characters"
         )
-    if not stream_id.isprintable():
-        raise InvalidNameError("stream id", stream_id, "it must be printable text")
+    if _CONTROL_OR_SURROGATE.search(stream_id):
+        raise InvalidNameError(
+            "stream id", stream_id, "it must have no control characters or lone surrogates"
+        )
     return stream_id
 
 
