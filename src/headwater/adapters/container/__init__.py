@@ -1,0 +1,1 @@
+"""Containers: dishka, and a plain table of instances and factories."""

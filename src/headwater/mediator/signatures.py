@@ -1,0 +1,298 @@
+"""What a callable says of itself: the messages it takes, its dependencies, where it stands."""
+
+import functools
+import inspect
+import types
+from collections.abc import Callable, Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from headwater.errors import WiringFault
+from headwater.mediator.matching import is_protocol, is_runtime_protocol
+from headwater.metadata import Recorded
+
+NO_DEFAULT: Final = inspect.Parameter.empty
+
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+class Kind(Enum):
+    """How a callable is called."""
+
+    ASYNC = "async def"
+    SYNC = "def"
+    STREAM = "async generator"
+
+
+class Dependency(msgspec.Struct, frozen=True):
+    """A parameter to be filled by its type.
+
+    `annotation` is evaluated and keeps its metadata. `default` is `NO_DEFAULT` if there is none.
+    """
+
+    name: str
+    annotation: Any
+    default: Any = NO_DEFAULT
+    keyword_only: bool = False
+
+
+class Signature(msgspec.Struct, frozen=True):
+    """What `read_signature` found.
+
+    `messages` are the classes and Protocols that the first parameter names, ``object`` for
+    any; `recorded` tells that it asks for them as `Recorded`.
+    """
+
+    target: Callable[..., Any]
+    name: str
+    where: str
+    kind: Kind
+    messages: tuple[type, ...]
+    recorded: bool
+    dependencies: tuple[Dependency, ...]
+
+
+def read_signature(
+    target: Callable[..., Any],
+    faults: list[WiringFault],
+    *,
+    leading: int = 1,
+    where: str | None = None,
+) -> Signature | None:
+    """Return what *target* says of itself; add to *faults* and return None if it can't be used.
+
+    The first *leading* parameters are given by position by the caller: a message (1), a
+    message and `next` (2), or nothing (0, a constructor). The others are dependencies. Types
+    are named by annotations; text is evaluated in the module that wrote it.
+    """
+    reader = _Reader(target, leading, where)
+    try:
+        return reader.read()
+    except _UnusableError as unusable:
+        faults.extend(unusable.faults)
+        return None
+
+
+class _UnusableError(Exception):
+    def __init__(self, *faults: WiringFault) -> None:
+        self.faults = faults
+
+
+class _Reader:
+    """One reading of one callable."""
+
+    def __init__(self, target: Callable[..., Any], leading: int, where: str | None) -> None:
+        self._target, self._leading = target, leading
+        self._function = function_of(target)
+        self._name = name_of(target)
+        self._where = where_of(target) or where or self._name
+
+    def read(self) -> Signature:
+        parameters = self._parameters()
+        kind = self._kind()
+        if len(parameters) < self._leading or any(
+            p.kind is p.KEYWORD_ONLY for p in parameters[: self._leading]
+        ):
+            raise _UnusableError(
+                self._fault(
+                    f"{self._name} takes too few positional parameters.",
+                    "Its first parameter is the message"
+                    + ("." if self._leading == 1 else ", its second is 'next'."),
+                )
+            )
+        faults: list[WiringFault] = []
+        messages: tuple[type, ...] = ()
+        recorded = False
+        if self._leading:
+            messages, recorded = self._messages(parameters[0], faults)
+        dependencies = [self._dependency(p, faults) for p in parameters[self._leading :]]
+        if faults:
+            raise _UnusableError(*faults)
+        found = tuple(dependency for dependency in dependencies if dependency is not None)
+        return Signature(self._target, self._name, self._where, kind, messages, recorded, found)
+
+    def _fault(self, problem: str, advice: str) -> WiringFault:
+        return WiringFault(problem, where=self._where, advice=advice)
+
+    def _parameters(self) -> list[inspect.Parameter]:
+        try:
+            parameters = list(inspect.signature(self._target).parameters.values())
+        except (TypeError, ValueError, NameError) as error:
+            raise _UnusableError(
+                self._fault(
+                    f"{self._name} has no readable signature ({error}).",
+                    "Write it as a function or a class with annotated parameters.",
+                )
+            ) from None
+        return [p for p in parameters if p.kind not in _VARIADIC]
+
+    def _kind(self) -> Kind:
+        # A decorator's plain wrapper returns what the decorated function returns.
+        innermost = inspect.unwrap(self._function)
+        if inspect.iscoroutinefunction(innermost):
+            return Kind.ASYNC
+        if inspect.isasyncgenfunction(innermost):
+            return Kind.STREAM
+        if inspect.isgeneratorfunction(innermost):
+            raise _UnusableError(
+                self._fault(f"{self._name} is a plain generator.", "Make it an async generator.")
+            )
+        return Kind.SYNC
+
+    def _messages(
+        self, parameter: inspect.Parameter, faults: list[WiringFault]
+    ) -> tuple[tuple[type, ...], bool]:
+        if parameter.annotation is NO_DEFAULT:
+            faults.append(
+                self._fault(
+                    f"the message parameter {parameter.name!r} of {self._name} is not annotated.",
+                    "Annotate it with the message class.",
+                )
+            )
+            return (), False
+        annotation = self._evaluated(parameter, faults)
+        if annotation is None:
+            return (), False
+        try:
+            return messages_in(annotation)
+        except ValueError as error:
+            faults.append(
+                self._fault(
+                    f"the message parameter {parameter.name!r} of {self._name} is annotated as "
+                    f"{show(annotation)}, {error}.",
+                    "Annotate it with a message class, a union of them, or a runtime Protocol.",
+                )
+            )
+            return (), False
+
+    def _dependency(
+        self, parameter: inspect.Parameter, faults: list[WiringFault]
+    ) -> Dependency | None:
+        keyword_only = parameter.kind is parameter.KEYWORD_ONLY
+        if parameter.annotation is NO_DEFAULT:
+            if parameter.default is NO_DEFAULT:
+                faults.append(
+                    self._fault(
+                        f"parameter {parameter.name!r} of {self._name} is not annotated.",
+                        "Annotate it with the type of the dependency, or give it a default.",
+                    )
+                )
+                return None
+            # A type that nobody provides, so that the default is taken.
+            return Dependency(parameter.name, NO_DEFAULT, parameter.default, keyword_only)
+        annotation = self._evaluated(parameter, faults)
+        return Dependency(parameter.name, annotation, parameter.default, keyword_only)
+
+    def _evaluated(self, parameter: inspect.Parameter, faults: list[WiringFault]) -> Any:
+        if not isinstance(parameter.annotation, str):
+            return parameter.annotation
+        function = inspect.unwrap(self._function)
+        scope = {p.__name__: p for p in getattr(function, "__type_params__", ())}
+        one = types.SimpleNamespace(__annotations__={"it": parameter.annotation})
+        try:
+            hints = get_type_hints(
+                one, getattr(function, "__globals__", {}), scope, include_extras=True
+            )
+        except Exception as error:  # noqa: BLE001 - evaluating somebody's text can raise anything
+            faults.append(
+                self._fault(
+                    f"the annotation {parameter.annotation!r} of parameter {parameter.name!r} of "
+                    f"{self._name} can't be evaluated ({error}).",
+                    "Import the type at module level, outside of 'if TYPE_CHECKING:'.",
+                )
+            )
+            return None
+        return hints["it"]
+
+
+def messages_in(annotation: Any) -> tuple[tuple[type, ...], bool]:
+    """Return the message classes that *annotation* names, and whether it wraps in `Recorded`.
+
+    Raises:
+        ValueError: it names something that can't be a message; the text continues a sentence.
+    """
+    found: list[type] = []
+    wrapped: set[bool] = set()
+    for part in _parts(annotation):
+        inner = [part]
+        recorded = get_origin(part) is Recorded or part is Recorded
+        if recorded:
+            inner = list(_parts(get_args(part)[0])) if get_args(part) else [object]
+        wrapped.add(recorded)
+        found += [_message_class(candidate) for candidate in inner]
+    if len(wrapped) > 1:
+        raise ValueError("which mixes Recorded[…] with bare messages")
+    return tuple(dict.fromkeys(found)), wrapped == {True}
+
+
+def _message_class(candidate: Any) -> type:
+    origin = get_origin(candidate) or candidate
+    if origin is object or origin is Any:
+        return object
+    if not isinstance(origin, type) or origin.__module__ == "builtins":
+        raise ValueError("which is no message class")
+    if is_protocol(origin) and not is_runtime_protocol(origin):
+        raise ValueError(f"but {origin.__name__} is a Protocol without @runtime_checkable")
+    return origin
+
+
+def _parts(annotation: Any) -> Iterator[Any]:
+    """Yield the members of a union, without Annotated, aliases and type variables."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        yield from _parts(get_args(annotation)[0])
+    elif origin is Union or origin is types.UnionType:
+        for member in get_args(annotation):
+            yield from _parts(member)
+    elif isinstance(annotation, TypeVar):
+        if annotation.__constraints__:
+            for member in annotation.__constraints__:
+                yield from _parts(member)
+        else:
+            yield from _parts(annotation.__bound__ or object)
+    elif type(annotation).__name__ == "TypeAliasType":
+        yield from _parts(annotation.__value__)
+    else:
+        yield annotation
+
+
+def function_of(target: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function that runs when *target* is called, without partial and binding."""
+    while isinstance(target, functools.partial):
+        target = target.func
+    if inspect.isclass(target):
+        return target.__init__
+    if inspect.ismethod(target):
+        return target.__func__
+    return target if inspect.isroutine(target) else type(target).__call__
+
+
+def name_of(target: Any) -> str:
+    """Return how *target* is called in messages to people."""
+    while isinstance(target, functools.partial):
+        target = target.func
+    name = getattr(target, "__qualname__", None) or type(target).__qualname__
+    return str(name).replace("<locals>.", "")
+
+
+def where_of(target: Any) -> str | None:
+    """Return ``file:line`` of *target*, None if it was not written in Python."""
+    function = inspect.unwrap(function_of(target)) if callable(target) else target
+    code = getattr(function, "__code__", None)
+    return place(code.co_filename, code.co_firstlineno) if code is not None else None
+
+
+def place(file: str, line: int) -> str:
+    """Return ``file:line``, with the file as seen from the working directory if it is inside."""
+    try:
+        return f"{Path(file).relative_to(Path.cwd())}:{line}"
+    except ValueError:
+        return f"{file}:{line}"
+
+
+def show(annotation: Any) -> str:
+    """Return *annotation* as it stands in code, more or less."""
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation)
