@@ -136,7 +136,9 @@ def message_context(
         actor or (outer.actor if outer else None),
         tenant or (outer.tenant if outer else None),
         traceparent or (outer.traceparent if outer else None),
-        check_headers(headers) if headers is not None else (outer.headers if outer else NO_HEADERS),
+        check_headers(dict(headers))
+        if headers is not None
+        else (outer.headers if outer else NO_HEADERS),
         deadline or (outer.deadline if outer else None),
     )
     token = CURRENT_CONTEXT.set(inner)
