@@ -10,7 +10,7 @@ from decimal import Decimal
 from enum import Enum
 from functools import partial
 from types import FunctionType
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, cast
 from uuid import UUID
 
 import msgspec
@@ -56,10 +56,10 @@ def default_makers(cls: type, root: type) -> dict[str, Callable[[], Any]]:
     """
     makers: dict[str, Callable[[], Any]] = {}
     for name in own_annotations(cls, root):
-        default = getattr(cls, name, None)
+        default: Any = getattr(cls, name, None)
         if isinstance(default, dataclasses.Field):
             makers[name] = _maker_of(default)
-        elif not is_immutable(default) and not hasattr(type(default), "__get__"):
+        elif not is_immutable(default) and not hasattr(default, "__get__"):
             makers[name] = partial(_fresh, default)
     return makers
 
@@ -68,19 +68,20 @@ def _fresh(default: Any) -> Any:
     return copied(default, {})
 
 
-def _maker_of(field: "dataclasses.Field[Any]") -> Callable[[], Any]:
+def _maker_of(field: Any) -> Callable[[], Any]:
     if field.default_factory is not dataclasses.MISSING:
-        return field.default_factory
+        maker: Callable[[], Any] = field.default_factory
+        return maker
     return lambda: field.default
 
 
-def is_immutable(value: Any) -> bool:
+def is_immutable(value: object) -> bool:
     """Return whether *value* can't change in place, nor anything in it."""
     kind = type(value)
     if kind in _IMMUTABLE or issubclass(kind, Enum):
         return True
     if kind is tuple:
-        return all(map(is_immutable, value))
+        return all(map(is_immutable, cast("tuple[object, ...]", value)))
     if issubclass(kind, msgspec.Struct) and kind.__struct_config__.frozen:
         return all(is_immutable(getattr(value, name)) for name in kind.__struct_fields__)
     return False
@@ -91,7 +92,8 @@ def copied(value: Any, memo: dict[int, Any]) -> Any:
 
     What is shared stays shared, through *memo*. What can't be copied is kept as it is.
     """
-    kind = type(value)
+    kind = value.__class__
+    fresh: Any
     if kind is list and _IMMUTABLE.issuperset(map(type, value)) and id(value) not in memo:
         memo[id(value)] = fresh = value.copy()
         return fresh

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -28,6 +28,17 @@ RAW_DEPTH_MAX: Final = 100
 Decode = Callable[[str], object]
 
 _STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]')
+
+
+class Stored(Protocol):
+    """An event as a storage keeps it."""
+
+    @property
+    def type(self) -> str: ...
+    @property
+    def schema_version(self) -> int: ...
+    @property
+    def data(self) -> str: ...
 
 
 class EventCodec:
@@ -87,6 +98,13 @@ class EventCodec:
         if decode is None:
             decode = self.decoder_for(type, schema_version)
         return decode(data)
+
+    def decode_stored(self, stored: Stored) -> Any:
+        """Return the event that a storage keeps as *stored*; raises as `decode`."""
+        decode = self._decoders.get((stored.type, stored.schema_version))
+        if decode is None:
+            decode = self.decoder_for(stored.type, stored.schema_version)
+        return decode(stored.data)
 
     def decoder_for(self, type: str, schema_version: int) -> Decode:
         """Return what decodes the data of one type name and schema version; raises as `decode`."""

@@ -39,7 +39,7 @@ def form_of(of: Any) -> Form:
     if isinstance(of, type) and is_pydantic_class(of):
         return _pydantic_form(of)
     try:
-        decoder = msgspec.json.Decoder(of)
+        decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(of)
         custom = next(_custom_types(inspect.type_info(of), set()), None)
     except (TypeError, NameError, AttributeError, RecursionError) as error:
         raise _type_error(of, error) from error
@@ -59,7 +59,8 @@ def _pydantic_form(cls: Any) -> Form:
 
     def encode(value: Any) -> bytes:
         # "error": a value that does not have its field's type is refused, not written anyhow.
-        encoded: bytes = type(value).__pydantic_serializer__.to_json(
+        model = value.__class__
+        encoded: bytes = model.__pydantic_serializer__.to_json(
             value, by_alias=True, warnings="error"
         )
         return encoded

@@ -119,12 +119,16 @@ class TypeRegistry:
         return known.name
 
 
+def _members(cls: type) -> list[str]:
+    return list(vars(cls))
+
+
 def _fits_protocol(cls: type, protocol: Any) -> bool:
     """Whether *cls* has all members of *protocol*; fields count, which `issubclass` refuses."""
     wanted: set[str] = set()
     for base in protocol.__mro__:
         if getattr(base, "_is_protocol", False) and base.__module__ != "typing":
-            wanted |= {m for m in vars(base) if not m.startswith("_")}
+            wanted |= {name for name in _members(base) if not name.startswith("_")}
             wanted |= set(getattr(base, "__annotations__", {}))
     annotated = {name for base in cls.__mro__ for name in getattr(base, "__annotations__", {})}
     return all(hasattr(cls, member) or member in annotated for member in wanted)

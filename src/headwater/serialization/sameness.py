@@ -8,7 +8,7 @@ with ``compare=False`` is not looked at. `same` asks for equal types all the way
 import dataclasses
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from typing import Any, Final
@@ -25,35 +25,30 @@ ATOMS: Final[frozenset[type]] = frozenset(
     {str, int, float, bool, type(None), UUID, bytes, date, timedelta}
 )
 _SHOWN_LENGTH_MAX: Final = 80
+_SHAPES_MAX: Final = 64
 
 
-def same(first: Any, second: Any) -> bool:
-    """Return whether both values have the same types and content, all the way down.
+def same(first: object, second: object) -> bool:
+    """Return whether both values are equal, with the same types and content all the way down.
 
     NaN is not the same as itself. A datetime or time without a zone, or with a zone whose
     offset varies, is not the same as anything: encoding keeps the offset only.
     """
-    kind = type(first)
+    kind: type[Any] = type(first)
     if kind is not type(second):
         return False
-    if kind in ATOMS:
-        return bool(first == second)
     return _CHECKS[kind](first, second)
 
 
-def _all_same(firsts: Sequence[Any], seconds: Sequence[Any]) -> bool:
-    if len(firsts) != len(seconds):
+def _same_sequence(first: Sequence[Any], second: Sequence[Any]) -> bool:
+    kinds = [*map(type, first)]
+    if kinds != [*map(type, second)]:
         return False
-    for first, second in zip(firsts, seconds, strict=True):
-        kind = type(first)
-        if kind is not type(second):
-            return False
-        if kind in ATOMS:
-            if first != second:
+    if not ATOMS.issuperset(kinds):
+        for kind, mine, other in zip(kinds, first, second, strict=True):
+            if kind not in ATOMS and not _CHECKS[kind](mine, other):
                 return False
-        elif not _CHECKS[kind](first, second):
-            return False
-    return True
+    return first == second
 
 
 def _same_set(first: Any, second: Any) -> bool:
@@ -68,12 +63,13 @@ def _same_mapping(first: Any, second: Any) -> bool:
         return False
     others = {key: (key, value) for key, value in second.items()}
     return all(
-        key in others and _all_same((key, value), others[key]) for key, value in first.items()
+        key in others and _same_sequence((key, value), others[key]) for key, value in first.items()
     )
 
 
 def _same_decimal(first: Decimal, second: Decimal) -> bool:
-    return not first.is_nan() and first.as_tuple() == second.as_tuple()
+    # compare_total tells 1.0 from 1.00, and unlike == takes a signalling NaN.
+    return not first.compare_total(second) and not first.is_nan()
 
 
 def _same_moment(first: datetime | time, second: datetime | time) -> bool:
@@ -82,13 +78,14 @@ def _same_moment(first: datetime | time, second: datetime | time) -> bool:
 
 def has_fixed_offset(moment: datetime | time) -> bool:
     """Return whether *moment* has a zone, and one whose offset is the same at all times."""
-    return moment.tzinfo is not None and moment.tzinfo.utcoffset(None) is not None
+    zone = moment.tzinfo
+    return zone is UTC or (zone is not None and zone.utcoffset(None) is not None)
 
 
-def fields_of(cls: type) -> tuple[str, ...] | None:
+def fields_of(cls: Any) -> tuple[str, ...] | None:
     """Return the names of a record class's fields, None if *cls* is no kind of record."""
     if issubclass(cls, msgspec.Struct):
-        return cls.__struct_fields__
+        return tuple(cls.__struct_fields__)
     if dataclasses.is_dataclass(cls):
         return tuple(field.name for field in dataclasses.fields(cls))
     if is_attrs_class(cls):
@@ -98,12 +95,32 @@ def fields_of(cls: type) -> tuple[str, ...] | None:
 
 def _same_record(names: tuple[str, ...]) -> Same:
     if not names:
-        return lambda first, second: True
+        return operator.eq
+    get: Callable[[Any], tuple[Any, ...]]
     if len(names) == 1:
-        single = operator.attrgetter(*names)
-        return lambda first, second: same(single(first), single(second))
-    get = operator.attrgetter(*names)
-    return lambda first, second: _all_same(get(first), get(second))
+        single = operator.attrgetter(names[0])
+        get = lambda record: (single(record),)  # noqa: E731 - the single case of attrgetter
+    else:
+        get = operator.attrgetter(*names)
+    # Which fields must be looked into, by the types of all of them: one lookup per record.
+    shapes: dict[tuple[type, ...], tuple[tuple[int, Same], ...]] = {}
+
+    def check(first: Any, second: Any) -> bool:
+        mine, others = get(first), get(second)
+        kinds = tuple(map(type, mine))
+        if kinds != tuple(map(type, others)):
+            return False
+        deep = shapes.get(kinds)
+        if deep is None:
+            deep = tuple((i, _CHECKS[k]) for i, k in enumerate(kinds) if k not in ATOMS)
+            if len(shapes) < _SHAPES_MAX:
+                shapes[kinds] = deep
+        for index, check_field in deep:
+            if not check_field(mine[index], others[index]):
+                return False
+        return mine == others
+
+    return check
 
 
 def _same_model(first: Any, second: Any) -> bool:
@@ -117,20 +134,17 @@ def _same_model(first: Any, second: Any) -> bool:
 class _Checks(dict[type, Same]):
     """How values of a type are compared; found once per type."""
 
-    def __missing__(self, kind: type) -> Same:
+    def __missing__(self, kind: Any) -> Same:
         check: Same
         if issubclass(kind, Enum):
             check = operator.is_
-        elif issubclass(kind, msgspec.Struct):
-            names = fields_of(kind) or ()
-            check = _same_record(names)
         elif is_pydantic_model(kind):
             check = _same_model
-        elif (names_or_none := fields_of(kind)) is not None:
-            check = _same_record(names_or_none)
-        elif issubclass(kind, (list, tuple)):
-            check = _all_same
-        elif issubclass(kind, (set, frozenset)):
+        elif (names := fields_of(kind)) is not None:
+            check = _same_record(names)
+        elif issubclass(kind, list | tuple):
+            check = _same_sequence
+        elif issubclass(kind, set | frozenset):
             check = _same_set
         elif issubclass(kind, Mapping):
             check = _same_mapping
@@ -168,6 +182,8 @@ def first_difference(given: Any, returned: Any, path: str) -> str | None:
         found = first_difference(mine, other, f"{path}{part}")
         if found is not None:
             return found
+    if fields_of(type(given)) is not None and _compares_by_identity(type(given)):
+        return f"{path}: {type(given).__name__} compares by identity; remove eq=False."
     return f"{path}: {shown(given)} came back as {shown(returned)}."
 
 
@@ -180,15 +196,19 @@ def _zone_problem(moment: datetime | time) -> str:
     )
 
 
+def _compares_by_identity(cls: Any) -> bool:
+    return cls.__eq__ is object.__eq__
+
+
 def _parts(given: Any, returned: Any) -> list[tuple[str, Any, Any]]:
-    kind = type(given)
+    kind = given.__class__
     names = tuple(given.__dict__) if is_pydantic_model(kind) else fields_of(kind)
     if names is not None:
         return [(f".{n}", getattr(given, n), getattr(returned, n, None)) for n in names]
-    if isinstance(given, Mapping):
+    if issubclass(kind, Mapping):
         # A key that came back as another one is told as a difference of the whole.
         return [(f"[{key!r}]", given[key], returned[key]) for key in given if key in returned]
-    if isinstance(given, list | tuple) and len(given) == len(returned):
+    if issubclass(kind, list | tuple) and len(given) == len(returned):
         pairs = zip(given, returned, strict=True)
         return [(f"[{index}]", mine, other) for index, (mine, other) in enumerate(pairs)]
     return []
