@@ -1,0 +1,203 @@
+"""The event store: append and read, for those who want only that."""
+
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Generic, TypeVar, cast
+from uuid import UUID
+
+import msgspec
+
+from headwater.clock import Clock, SystemClock
+from headwater.domain.aggregate import Aggregate
+from headwater.errors import UnknownTypeError
+from headwater.ids import new_id
+from headwater.messages import RawEvent
+from headwater.metadata import Recorded, current_context
+from headwater.ports.changes import Append, Appended, Changes, NewEvent
+from headwater.ports.log import LogFilter, StoredEvent
+from headwater.ports.storage import Storage
+from headwater.serialization.codec import EventCodec
+from headwater.serialization.envelope import Envelope, recorded
+from headwater.serialization.registry import TypeRegistry
+from headwater.streams import ExpectedVersion
+from headwater.unit_of_work.standalone import StandaloneRepository
+from headwater.unit_of_work.unit import UnitOfWork
+from headwater.unit_of_work.units import Units
+
+A = TypeVar("A", bound=Aggregate)
+E = TypeVar("E")
+
+READ_PAGE_EVENTS = 1000
+
+
+class EventData(msgspec.Struct, Generic[E], frozen=True):
+    """An event to append, with what `EventStore.append` would else choose for it.
+
+    `id` makes the append idempotent; `occurred_at` is the domain's time, now by default.
+    """
+
+    payload: E
+    id: UUID | None = None
+    occurred_at: datetime | None = None
+    tags: tuple[str, ...] = ()
+
+
+class EventStore:
+    """Appends events to streams and reads them back, on any storage; needs no `App`.
+
+    Types are registered as they are appended, under ``<context>.<class-name>``; what is read
+    must be known (`types`), else its payload is a `RawEvent`. Use it as ``async with``.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        types: Iterable[type] = (),
+        context: str = "app",
+        clock: Clock | None = None,
+    ) -> None:
+        """Put a face on *storage*, which `open` opens and `close` closes.
+
+        Raises:
+            DuplicateTypeNameError: two of *types* have one stored name.
+            MessageTypeError: values of a type can't be stored.
+        """
+        registry = TypeRegistry(default_context=context)
+        for cls in types:
+            registry.register(cls)
+        self.storage = storage
+        self.codec = EventCodec(registry)
+        self._clock: Clock = clock or SystemClock()
+        self._units = Units(
+            storage, codec=self.codec, clock=self._clock, context_of=lambda _: context
+        )
+
+    async def open(self) -> None:
+        """Open the storage."""
+        await self.storage.open()
+
+    async def close(self) -> None:
+        """Close the storage; commits that wait are finished."""
+        await self.storage.close()
+
+    async def __aenter__(self) -> "EventStore":
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def append(
+        self, stream_id: str, events: Sequence[object], *, expected: ExpectedVersion
+    ) -> Appended:
+        """Append *events* (records, `RawEvent`, or `EventData` around one), all or none.
+
+        Returns the version and position of the last one; for no events, the stream's version
+        and position 0. An append that repeats an earlier one, all ids known and all content
+        equal, returns the first result. The current message context goes with each event.
+
+        Raises:
+            ConcurrencyError: the stream is not as *expected*.
+            IdempotencyConflictError: some ids are known with other content, stream or order.
+            RoundTripError: an event does not come back equal from encode + decode.
+            InvalidNameError: *stream_id* can't name a stream.
+        """
+        append = self.prepare(stream_id, events, expected=expected)
+        return (await self.storage.commit(Changes((append,)))).appends[0]
+
+    def prepare(
+        self, stream_id: str, events: Sequence[object], *, expected: ExpectedVersion
+    ) -> Append:
+        """Return the append without committing it, for a `Changes` of the caller's own.
+
+        A storage that can write within a transaction of the user's takes it there, such as
+        `SqliteStorage.append_within`.
+
+        Raises:
+            RoundTripError: an event does not come back equal from encode + decode.
+        """
+        envelope = Envelope.of(current_context())
+        return Append(stream_id, expected, tuple([self._new(event, envelope) for event in events]))
+
+    async def read_stream(
+        self, stream_id: str, *, from_version: int | None = None, backwards: bool = False
+    ) -> AsyncIterator[Recorded[Any]]:
+        """Yield a stream's events, ascending or *backwards*, from *from_version* (included).
+
+        An unknown stream is empty. Memory stays flat: pages of `READ_PAGE_EVENTS`, and nothing
+        is held open between them.
+        """
+        while True:
+            page = await self.storage.read_stream(
+                stream_id, from_version=from_version, backwards=backwards, limit=READ_PAGE_EVENTS
+            )
+            for stored in page:
+                yield self._recorded(stored)
+            if len(page) < READ_PAGE_EVENTS:
+                return
+            from_version = page[-1].version + (-1 if backwards else 1)
+            if from_version < 1:
+                return
+
+    async def read_all(
+        self,
+        *,
+        after: int = 0,
+        types: Collection[type] = (),
+        categories: Collection[str] = (),
+        tags: Collection[str] = (),
+        internal: bool = False,
+    ) -> AsyncIterator[Recorded[Any]]:
+        """Yield the log after position *after* up to its head, filtered; memory stays flat.
+
+        *types* may be base types; *categories* are such as ``sales.order``; an event must have
+        all *tags*. Streams whose names start with ``$`` only come with *internal*.
+        """
+        names = frozenset[str]().union(*(self.codec.registry.names_of(cls) for cls in types))
+        wanted = LogFilter(names, frozenset(categories), frozenset(tags), internal)
+        if types and not names:
+            return
+        while True:
+            page = await self.storage.read_log(after=after, where=wanted, limit=READ_PAGE_EVENTS)
+            for stored in page.events:
+                yield self._recorded(stored)
+            after = page.scanned_to
+            if after >= page.head:
+                return
+
+    async def head(self) -> int:
+        """Return the position of the last event ever appended, 0 for none."""
+        return await self.storage.head()
+
+    def unit_of_work(self) -> AbstractAsyncContextManager[UnitOfWork]:
+        """Collect changes in an ``async with`` block and commit them at its end."""
+        return self._units.unit_of_work()
+
+    def repository(self, aggregate: type[A]) -> StandaloneRepository[A]:
+        """Return the repository of *aggregate*, each call of which commits on its own."""
+        return StandaloneRepository(self._units, aggregate)
+
+    def _new(self, event: object, envelope: Envelope) -> NewEvent:
+        data = cast("EventData[Any]", event) if isinstance(event, EventData) else EventData(event)
+        return envelope.enclose(
+            data.payload,
+            codec=self.codec,
+            id=data.id or new_id(),
+            occurred_at=data.occurred_at or self._clock.now(),
+            tags=data.tags,
+        )
+
+    def _recorded(self, stored: StoredEvent) -> Recorded[Any]:
+        try:
+            payload = self.codec.decode(stored.type, stored.schema_version, stored.data)
+        except UnknownTypeError:
+            payload = RawEvent(stored.type, stored.data.encode(), stored.schema_version)
+        return recorded(stored, payload)

@@ -1,0 +1,1 @@
+"""Subscriptions: every asynchronous consumer reads the log from checkpoints of its own."""

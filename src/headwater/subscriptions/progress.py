@@ -1,0 +1,62 @@
+"""Progress: how far a subscription has come, and whoever waits for it to come further."""
+
+import asyncio
+import heapq
+from itertools import count
+
+from headwater.errors import SubscriptionFailedError, WaitTimeoutError
+
+
+class Progress:
+    """The position up to which everything is committed."""
+
+    def __init__(self, subscription: str) -> None:
+        self._subscription = subscription
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._order = count()
+        self._failure: SubscriptionFailedError | None = None
+        self.position = 0
+
+    def reach(self, position: int) -> None:
+        """Set the position and wake those who wait for it."""
+        self.position = max(self.position, position)
+        while self._waiting and self._waiting[0][0] <= self.position:
+            future = heapq.heappop(self._waiting)[2]
+            if not future.done():
+                future.set_result(None)
+
+    def fail(self, failure: SubscriptionFailedError) -> None:
+        """Wake all who wait: what they wait for will not come."""
+        self._failure = failure
+        for _, _, future in self._waiting:
+            if not future.done():
+                future.set_exception(failure)
+        self._waiting.clear()
+
+    def restart(self) -> None:
+        """Forget the failure."""
+        self._failure = None
+
+    async def wait_for(self, position: int, *, seconds: float | None) -> None:
+        """Return when *position* is reached.
+
+        Raises:
+            SubscriptionFailedError: the subscription stopped before it.
+            WaitTimeoutError: it was not reached within *seconds*.
+        """
+        if self.position >= position:
+            return
+        if self._failure is not None:
+            raise self._failure
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (position, next(self._order), future))
+        try:
+            async with asyncio.timeout(seconds):
+                await future
+        except TimeoutError as error:
+            raise WaitTimeoutError(
+                self._subscription,
+                target=position,
+                reached=self.position,
+                seconds=seconds or 0.0,
+            ) from error

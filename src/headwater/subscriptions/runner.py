@@ -1,0 +1,270 @@
+"""The runner: reads one subscription's events, deals them to partitions, keeps checkpoints."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from headwater.clock import Clock
+from headwater.errors import (
+    CheckpointConflictError,
+    LogRewoundError,
+    StorageBusyError,
+    SubscriptionFailedError,
+)
+from headwater.ports.changes import Changes, CheckpointMove
+from headwater.ports.log import Log, LogPage
+from headwater.ports.storage import Storage
+from headwater.serialization.codec import EventCodec
+from headwater.subscriptions.progress import Progress
+from headwater.subscriptions.status import SubscriptionState, SubscriptionStatus
+from headwater.subscriptions.subscription import (
+    Arrival,
+    Consumer,
+    Subscription,
+    Worked,
+    partition_of,
+)
+
+NEWS_SECONDS: Final = 5.0
+"""How long one wait for news lasts; then the runner looks for itself."""
+
+IDLE_POSITIONS_MAX: Final = 1000
+"""How far the stored checkpoint of a partition without events may stay behind."""
+
+BUSY_PAUSE_SECONDS: Final = 0.1
+
+_log = logging.getLogger("headwater")
+
+
+class Runner:
+    """Runs one subscription until it is stopped or a handler fails.
+
+    Partitions have a checkpoint each, committed with the effects; reading starts at the lowest
+    and skips what a partition has behind it. A failure stops the subscription after the good
+    prefix of every partition is committed: nothing is skipped.
+    """
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        consumer: Consumer,
+        *,
+        log: Log,
+        target: Storage,
+        codec: EventCodec,
+        clock: Clock,
+    ) -> None:
+        """Read from *log*; effects and checkpoints are committed to *target*."""
+        self.subscription = subscription
+        self.progress = Progress(subscription.name)
+        self._consumer, self._log, self._target = consumer, log, target
+        self._codec, self._clock = codec, clock
+        self._checkpoints: list[int] = []
+        self._state = SubscriptionState.STARTING
+        self._head = 0
+        self._failure: SubscriptionFailedError | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+        self._waiting: asyncio.Task[int] | None = None
+
+    # ------------------------------------------------------------------ start and stop
+
+    async def open(self) -> None:
+        """Load the checkpoints, and store the subscription if it is new.
+
+        Raises:
+            LogRewoundError: a checkpoint is past the end of the log.
+        """
+        name = self.subscription.name
+        self._head = await self._log.head()
+        stored = await self._target.open_subscription(
+            name,
+            partitions=self.subscription.partitions,
+            start_after=self._head if self.subscription.from_now else 0,
+        )
+        self._checkpoints = list(stored)
+        if max(self._checkpoints) > self._head:
+            raise LogRewoundError(
+                f"Subscription {name!r}", position=max(self._checkpoints), head=self._head
+            )
+        self.progress.reach(min(self._checkpoints))
+
+    def start(self) -> None:
+        """Begin to work in a task of its own; again, after it has failed or was stopped."""
+        if self._task is None or self._task.done():
+            self._stopping, self._failure = False, None
+            self.progress.restart()
+            self._task = asyncio.create_task(
+                self._run(), name=f"headwater subscription {self.subscription.name}"
+            )
+
+    async def stop(self, *, grace_seconds: float) -> None:
+        """Finish the page at hand within *grace_seconds*, else cancel it; then store checkpoints.
+
+        What was cancelled is not acknowledged: it comes again.
+        """
+        self._stopping = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+        if self._task is not None:
+            await asyncio.wait((self._task,), timeout=grace_seconds)
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+        if self._state is not SubscriptionState.FAILED:
+            self._state = SubscriptionState.STOPPED
+
+    def status(self) -> SubscriptionStatus:
+        """Return what is known right now."""
+        failure = self._failure
+        return SubscriptionStatus(
+            self.subscription.name,
+            self._state,
+            self.progress.position,
+            max(self._head, self.progress.position),
+            tuple(self._checkpoints),
+            str(failure) if failure else None,
+            failure.position if failure else None,
+        )
+
+    # ------------------------------------------------------------------------ the loop
+
+    async def _run(self) -> None:
+        try:
+            while not self._stopping:
+                await self._turn()
+            await self._store_idle(self.progress.position, behind_min=1)
+        except SubscriptionFailedError as failure:
+            self._fail(failure)
+        except Exception as error:  # noqa: BLE001 - whatever it is must be in the status
+            problem = f"{type(error).__name__}: {error}"
+            unforeseen = SubscriptionFailedError(
+                self.subscription.name, position=self.progress.position, problem=problem
+            )
+            unforeseen.__cause__ = error
+            self._fail(unforeseen)
+
+    async def _turn(self) -> None:
+        try:
+            page = await self._log.read_log(
+                # Partitions without events are stored late: the progress is further than they.
+                after=max(self.progress.position, min(self._checkpoints)),
+                where=self.subscription.wanted,
+                limit=self.subscription.page_events,
+            )
+            self._head = page.head
+            await self._work_page(page)
+            if page.scanned_to < page.head:
+                self._state = SubscriptionState.CATCHING_UP
+            else:
+                self._state = SubscriptionState.LIVE
+                await self._wait_for_news(page.scanned_to)
+        except CheckpointConflictError:
+            # Another process works on this subscription too and was first; nothing of ours was
+            # written. Go on from where it left the checkpoints.
+            await self.open()
+        except StorageBusyError:
+            _log.warning("Subscription %r: storage busy, trying again", self.subscription.name)
+            await self._clock.sleep(BUSY_PAUSE_SECONDS)
+
+    async def _wait_for_news(self, after: int) -> None:
+        if self._stopping:
+            return
+        self._waiting = asyncio.ensure_future(self._log.wait_for_news(after, seconds=NEWS_SECONDS))
+        try:
+            await asyncio.wait((self._waiting,))
+            if not self._waiting.cancelled():
+                self._waiting.result()
+        finally:
+            self._waiting.cancel()
+            self._waiting = None
+
+    async def _work_page(self, page: LogPage) -> None:
+        arrivals, scanned_to, failure = self._decode(page)
+        batches = self._deal(arrivals)
+        if batches:
+            await self._consumer.prepare([a for batch in batches.values() for a in batch])
+            outcomes = await asyncio.gather(
+                *(self._work_batch(p, batch, scanned_to) for p, batch in batches.items()),
+                return_exceptions=True,
+            )
+            for outcome in outcomes:
+                if isinstance(outcome, BaseException):
+                    raise outcome
+            failed = [outcome for outcome in outcomes if isinstance(outcome, tuple)]
+            if failed:
+                raise self._failed(*min(failed, key=lambda each: each[0].stored.position))
+        await self._store_idle(scanned_to, behind_min=IDLE_POSITIONS_MAX)
+        self.progress.reach(scanned_to)
+        if failure is not None:
+            raise self._failed(*failure)
+
+    def _decode(self, page: LogPage) -> tuple[list[Arrival], int, tuple[Arrival, Exception] | None]:
+        arrivals: list[Arrival] = []
+        for stored in page.events:
+            arrival = Arrival(stored, None)
+            try:
+                arrival.payload = self._codec.decode(
+                    stored.type, stored.schema_version, stored.data
+                )
+                key = self._consumer.key_of(arrival)
+                arrival.partition = partition_of(key, len(self._checkpoints))
+            except Exception as error:  # noqa: BLE001 - told after what comes before it
+                return arrivals, stored.position - 1, (arrival, error)
+            arrivals.append(arrival)
+        return arrivals, page.scanned_to, None
+
+    def _deal(self, arrivals: Sequence[Arrival]) -> dict[int, list[Arrival]]:
+        batches: dict[int, list[Arrival]] = {}
+        for arrival in arrivals:
+            if arrival.stored.position > self._checkpoints[arrival.partition]:
+                batches.setdefault(arrival.partition, []).append(arrival)
+        return batches
+
+    async def _work_batch(
+        self, partition: int, batch: list[Arrival], scanned_to: int
+    ) -> tuple[Arrival, Exception] | None:
+        before = self._checkpoints[partition]
+
+        def reached(worked: Worked) -> int:
+            if worked.failure is None:
+                return scanned_to
+            return batch[worked.done].stored.position - 1
+
+        def move(worked: Worked) -> tuple[CheckpointMove, ...]:
+            to = reached(worked)
+            if to == before:
+                return ()
+            return (CheckpointMove(self.subscription.name, partition, before, to),)
+
+        worked = await self._consumer.work(batch, move)
+        self._checkpoints[partition] = reached(worked)
+        return None if worked.failure is None else (batch[worked.done], worked.failure)
+
+    async def _store_idle(self, scanned_to: int, *, behind_min: int) -> None:
+        moves = tuple(
+            CheckpointMove(self.subscription.name, partition, checkpoint, scanned_to)
+            for partition, checkpoint in enumerate(self._checkpoints)
+            if scanned_to - checkpoint >= behind_min
+        )
+        if moves:
+            await self._target.commit(Changes(checkpoints=moves))
+            for move in moves:
+                self._checkpoints[move.partition] = scanned_to
+
+    # ------------------------------------------------------------------------ failing
+
+    def _failed(self, arrival: Arrival, error: Exception) -> SubscriptionFailedError:
+        stored = arrival.stored
+        problem = f"{type(error).__name__}: {error} (event {stored.type} of {stored.stream_id})"
+        failure = SubscriptionFailedError(
+            self.subscription.name, position=stored.position, problem=problem
+        )
+        failure.__cause__ = error
+        return failure
+
+    def _fail(self, failure: SubscriptionFailedError) -> None:
+        self._state = SubscriptionState.FAILED
+        self._failure = failure
+        self.progress.fail(failure)
+        _log.error("%s", failure, exc_info=failure.__cause__)

@@ -1,0 +1,91 @@
+"""Collections: read models by key, or found by their indexed fields; written within a unit."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from headwater.domain.read_model import ReadModel
+from headwater.errors import UnitOfWorkError
+from headwater.ports.changes import RowChange
+from headwater.ports.rows import Comparison, Rows
+from headwater.unit_of_work.pending_rows import PendingRows
+from headwater.unit_of_work.row_type import Filter, Key, RowType, key_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+M = TypeVar("M", bound=ReadModel)
+
+
+class Collection(Generic[M]):
+    """The rows of one read model.
+
+    `get` sees what this unit of work has written; `find` and `count` see committed rows only.
+    What was read by `get` is compared at the commit, and a difference reruns the handler.
+    """
+
+    def __init__(self, type: RowType[M], rows: Rows, pending: PendingRows | None) -> None:
+        self._type, self._rows, self._pending = type, rows, pending
+
+    async def get(self, key: Key) -> M | None:
+        """Return the row under *key*, None if there is none."""
+        text = key_text(key)
+        written = self._pending.pending(self._type.name, text) if self._pending else None
+        if written is not None:
+            return self._type.decode_data(written.data) if written.data is not None else None
+        row = (await self._rows.get_rows(self._type.name, (text,))).get(text)
+        if self._pending is not None:
+            self._pending.was_read(self._type.name, text, row.version if row else 0)
+        return self._type.decode(row) if row else None
+
+    async def find(
+        self,
+        *filters: Filter,
+        order_by: str | Sequence[str] = (),
+        limit: int = 100,
+        offset: int = 0,
+        **equal: Any,
+    ) -> list[M]:
+        """Return committed rows for which all conditions hold.
+
+        ``await summaries.find(where("total") > 100, customer_id="7", order_by="-total")``.
+        Fields must be indexed; ties and the default order go by key.
+
+        Raises:
+            ConfigurationError: a field is not indexed.
+            ValueError: *limit* is not in 1 … `ROWS_MAX`, or *offset* is negative.
+        """
+        order = (order_by,) if isinstance(order_by, str) else order_by
+        query = self._type.query(
+            (*filters, *_equalities(equal)), order_by=order, limit=limit, offset=offset
+        )
+        found = await self._rows.find_rows(self._type.name, query)
+        return [self._type.decode(row) for row in found]
+
+    async def count(self, *filters: Filter, **equal: Any) -> int:
+        """Return how many committed rows meet all conditions."""
+        conditions = self._type.conditions((*filters, *_equalities(equal)))
+        return await self._rows.count_rows(self._type.name, conditions)
+
+    def put(self, row: M) -> None:
+        """Write *row* under its key when the unit of work commits.
+
+        Raises:
+            UnitOfWorkError: outside a unit of work, or in one that only reads.
+        """
+        self._writer().write(self._type.written(row, expected=None))
+
+    def delete(self, key: Key) -> None:
+        """Delete the row under *key*, if there is one, when the unit of work commits."""
+        self._writer().write(RowChange(self._type.name, key_text(key), None))
+
+    def _writer(self) -> PendingRows:
+        if self._pending is None:
+            raise UnitOfWorkError(
+                f"{self._type.model.__name__} rows are written within a unit of work on their own "
+                f"storage; this collection was taken outside of one and only reads."
+            )
+        return self._pending
+
+
+def _equalities(equal: "Mapping[str, Any]") -> tuple[Filter, ...]:
+    return tuple(Filter(field, Comparison.EQUAL, value) for field, value in equal.items())

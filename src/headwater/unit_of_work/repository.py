@@ -1,0 +1,81 @@
+"""Repositories: aggregates by id, one instance each within a unit of work."""
+
+from typing import TYPE_CHECKING, Generic, TypeVar
+from uuid import UUID
+
+from headwater.domain.aggregate import Aggregate
+from headwater.errors import AggregateNotFoundError, UnitOfWorkError
+from headwater.unit_of_work.tracking import Tracked
+
+if TYPE_CHECKING:
+    from headwater.unit_of_work.aggregate_type import AggregateType
+    from headwater.unit_of_work.unit import UnitOfWork
+
+A = TypeVar("A", bound=Aggregate)
+
+
+class Repository(Generic[A]):
+    """The aggregates of one class, within a unit of work.
+
+    What was got is guarded: if another writer changed it before the commit, the handler runs
+    again. There is no save: what an aggregate recorded is committed when the handler ends.
+    """
+
+    def __init__(self, type: "AggregateType[A]", unit: "UnitOfWork") -> None:
+        self._type, self._unit = type, unit
+
+    async def get(self, id: UUID | str | int) -> A:
+        """Return the aggregate under *id*, the same instance each time.
+
+        Raises:
+            AggregateNotFoundError: there is none.
+            UnknownEventError: its stream holds an event that the class does not apply.
+        """
+        found = await self.find(id)
+        if found is None:
+            raise AggregateNotFoundError(self._type.cls.__name__, id)
+        return found
+
+    async def find(self, id: UUID | str | int) -> A | None:
+        """Return the aggregate under *id*, None if there is none."""
+        self._unit.check_open()
+        key = (self._type.cls, str(id))
+        tracked = self._unit.aggregates.here(key)
+        if tracked is None:
+            tracked = await self._load(id, key)
+            # Another task of the same handler may have loaded it meanwhile: the first one counts.
+            tracked = self._unit.aggregates.here(key) or tracked
+            self._unit.aggregates.track(key, tracked)
+        aggregate = tracked.aggregate
+        return aggregate if isinstance(aggregate, self._type.cls) else None
+
+    def add(self, aggregate: A) -> None:
+        """Take over a new *aggregate*; its stream must be empty at the commit.
+
+        Raises:
+            UnitOfWorkError: it was stored before, or its id was got or added already.
+        """
+        self._unit.check_open()
+        key = (self._type.cls, str(aggregate.id))
+        known = self._unit.aggregates.here(key)
+        if known is not None and known.aggregate is aggregate:
+            return
+        if known is not None and known.aggregate is not None:
+            raise UnitOfWorkError(
+                f"{self._type.cls.__name__} {aggregate.id} is in this unit of work already. Get "
+                f"it and change that instance."
+            )
+        if aggregate.committed_version:
+            raise UnitOfWorkError(
+                f"{self._type.cls.__name__} {aggregate.id} was stored before. Get it within the "
+                f"unit of work that changes it."
+            )
+        self._unit.aggregates.track(
+            key, Tracked(self._type.stream_id(aggregate.id), aggregate, base=0)
+        )
+
+    async def _load(self, id: UUID | str | int, key: tuple[type, str]) -> Tracked:
+        around = self._unit.aggregates.around(key)
+        if around is None:
+            return await self._type.load(id)
+        return await self._type.load_onto(id, around)

@@ -1,0 +1,317 @@
+"""The unit of work: collects what handlers want to write, and commits it as one value."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
+from datetime import datetime
+from typing import TYPE_CHECKING, Final, TypeVar
+from uuid import UUID
+
+from headwater.clock import microseconds_since_epoch
+from headwater.domain.aggregate import Aggregate, Pending
+from headwater.domain.decider import Decider
+from headwater.domain.read_model import ReadModel
+from headwater.errors import UnitOfWorkError
+from headwater.ids import new_id
+from headwater.metadata import current_context
+from headwater.ports.changes import (
+    NO_CHANGES,
+    Append,
+    Changes,
+    CheckpointMove,
+    Committed,
+    NewEvent,
+    NewReceipt,
+    RowChange,
+    TagCondition,
+)
+from headwater.serialization.envelope import Envelope
+from headwater.streams import ExpectedVersion, check_stream_id
+from headwater.unit_of_work.collection import Collection
+from headwater.unit_of_work.identity_map import IdentityMap
+from headwater.unit_of_work.pending_rows import PendingRows
+from headwater.unit_of_work.repository import Repository
+from headwater.unit_of_work.tracking import Sealed
+
+if TYPE_CHECKING:
+    from headwater.unit_of_work.units import Units
+
+A = TypeVar("A", bound=Aggregate)
+M = TypeVar("M", bound=ReadModel)
+C = TypeVar("C")
+S = TypeVar("S")
+E = TypeVar("E")
+
+IdSource = Callable[[object], UUID]
+"""Gives the id of the new event that it is called with."""
+
+
+def chance_id(_event: object) -> UUID:
+    """Return a new id, whatever it is for."""
+    return new_id()
+
+
+class UnitOfWork:
+    """Collects appends, rows and receipts; nothing is written before `commit`.
+
+    It hands out one instance per aggregate id. Not safe for several tasks at once: parallel
+    work takes a `child` each and merges them. Get one from `Units.new` or `Units.run`, or in a
+    handler by annotating a parameter with ``UnitOfWork``.
+    """
+
+    def __init__(
+        self,
+        units: "Units",
+        *,
+        reads_only: bool = False,
+        ids: IdSource = chance_id,
+        parent: "UnitOfWork | None" = None,
+    ) -> None:
+        self._units, self._ids, self._parent = units, ids, parent
+        self.reads_only: Final[bool] = reads_only
+        self.aggregates: Final[IdentityMap] = IdentityMap(parent.aggregates if parent else None)
+        self.rows: Final[PendingRows] = PendingRows(
+            check_writable=self._check_writable, around=parent.rows if parent else None
+        )
+        self._appends: list[tuple[str, ExpectedVersion, list[Sealed]]] = []
+        self._conditions: list[TagCondition] = []
+        self._receipts: list[NewReceipt] = []
+        self._after_commit: list[Callable[[], Awaitable[None]]] = []
+        self._poison: BaseException | None = None
+        self._done = False
+
+    # ---------------------------------------------------------------- what handlers call
+
+    def repository(self, aggregate: type[A]) -> Repository[A]:
+        """Return the repository of *aggregate* within this unit."""
+        return Repository(self._units.aggregate_type(aggregate), self)
+
+    def collection(self, model: type[M]) -> Collection[M]:
+        """Return the rows of *model*; written in this unit where they live with the log."""
+        storage = self._units.storage_of(model)
+        rows = self.rows if storage is self._units.storage else None
+        return Collection(self._units.row_type(model), storage, rows)
+
+    def append(
+        self,
+        stream_id: str,
+        *events: object,
+        expected: ExpectedVersion = ExpectedVersion.ANY,
+        occurred_at: datetime | None = None,
+        tags: tuple[str, ...] = (),
+    ) -> None:
+        """Append *events* to *stream_id* when the unit commits.
+
+        Raises:
+            InvalidNameError: *stream_id* can't name a stream.
+            UnitOfWorkError: the unit only reads, or is done.
+        """
+        self._check_writable()
+        check_stream_id(stream_id)
+        envelope = Envelope.of(current_context())
+        sealed = [self._seal(event, envelope, occurred_at, tags) for event in events]
+        self._appends.append((stream_id, expected, sealed))
+
+    def require(self, condition: TagCondition) -> None:
+        """Commit only if *condition* holds then."""
+        self._check_writable()
+        self._conditions.append(condition)
+
+    async def decide(
+        self, decider: Decider[C, S, E], id: UUID | str | int, command: C
+    ) -> Sequence[E]:
+        """Let *decider* answer *command* for the stream of *id*; return the new events."""
+        return await self._units.decider_type(decider).decide(self, id, command)
+
+    def after_commit(self, callback: Callable[[], Awaitable[None]]) -> None:
+        """Call *callback* after the outermost commit; never, if there is none.
+
+        A rerun starts from an empty list. What it raises is reported, not raised.
+        """
+        self.check_open()
+        self._after_commit.append(callback)
+
+    # ------------------------------------------------- what the mediator and engines call
+
+    @property
+    def callbacks(self) -> Sequence[Callable[[], Awaitable[None]]]:
+        """What to call after the commit, in the order it was asked for."""
+        return tuple(self._after_commit)
+
+    def child(self, *, ids: IdSource | None = None) -> "UnitOfWork":
+        """Return a unit within this one: it sees this one's writes, and `merge` takes its own."""
+        self.check_open()
+        self.seal()
+        return UnitOfWork(
+            self._units, reads_only=self.reads_only, ids=ids or self._ids, parent=self
+        )
+
+    def merge(self, child: "UnitOfWork") -> None:
+        """Take over what *child* has collected.
+
+        Raises:
+            UnitOfWorkError: a stream or row that *child* wrote was written here since *child*
+                was made: parallel handlers must not write the same thing. Or *child* is
+                poisoned.
+            ConcurrencyError: both have read a stream, at different versions.
+        """
+        self.check_open()
+        child.check_not_poisoned()
+        self.seal()
+        child.seal()
+        self.aggregates.merge(child.aggregates)
+        self.rows.merge(child.rows)
+        self._appends += child._appends
+        self._conditions += child._conditions
+        self._receipts += child._receipts
+        self._after_commit += child._after_commit
+        child._done = True
+
+    def seal(self) -> None:
+        """Give what was recorded since the last call the context that is current now.
+
+        The mediator calls it where the current message changes, so that each event carries
+        the message that caused it.
+        """
+        envelope: Envelope | None = None
+
+        def make(pending: Pending) -> Sealed:
+            nonlocal envelope
+            envelope = envelope or Envelope.of(current_context())
+            return self._seal(pending.event, envelope, pending.occurred_at, pending.tags)
+
+        self.aggregates.seal(make)
+
+    def poison(self, error: BaseException) -> None:
+        """Refuse to commit from now on, because *error* left something half done."""
+        self._poison = self._poison or error
+
+    def check_not_poisoned(self) -> None:
+        """Raise `UnitOfWorkError` if something inside failed and was swallowed."""
+        if self._poison is not None:
+            raise UnitOfWorkError(
+                f"A nested message failed with {self._poison!r} and the handler went on. Its unit "
+                f"of work is half done and can't be committed; let the error out, or send with "
+                f"separate=True."
+            ) from self._poison
+
+    def check_open(self) -> None:
+        """Raise `UnitOfWorkError` if the unit was committed or merged."""
+        if self._done:
+            raise UnitOfWorkError(
+                "This unit of work is done. Don't keep repositories or collections beyond the "
+                "handler that they were handed to."
+            )
+
+    def add_receipt(self, receipt: NewReceipt) -> None:
+        """Store what came of a message together with its effects."""
+        self.check_open()
+        self._receipts.append(receipt)
+
+    def pending_events(self, stream_id: str) -> list[object]:
+        """Return what was appended to *stream_id* here and around, and is not committed yet."""
+        around = self._parent.pending_events(stream_id) if self._parent else []
+        for stream, _, events in self._appends:
+            if stream == stream_id:
+                around += [sealed.event for sealed in events]
+        return around
+
+    def changes(self, *, checkpoints: tuple[CheckpointMove, ...] = ()) -> Changes:
+        """Return everything collected as one value; encoding is checked here.
+
+        What was only read is guarded if anything is written, else there is nothing to guard.
+
+        Raises:
+            RoundTripError: an event or row does not come back equal from encode + decode.
+            UnitOfWorkError: the unit is poisoned, or only reads and has something to write.
+        """
+        self.check_open()
+        self.check_not_poisoned()
+        self.seal()
+        writes, guards = self._appends_of_aggregates()
+        writes += [
+            Append(stream_id, expected, tuple([self._enclose(sealed) for sealed in events]))
+            for stream_id, expected, events in self._appends
+        ]
+        rows = self._rows_of_aggregates() + self.rows.changes()
+        if not (writes or rows or self._receipts or checkpoints or self._conditions):
+            return NO_CHANGES
+        self._check_writable()
+        context = current_context()
+        deadline = context.deadline if context is not None else None
+        return Changes(
+            (*guards, *writes) if writes or rows else (),
+            tuple(self._conditions),
+            self.rows.guards() if writes or rows else (),
+            tuple(rows),
+            checkpoints,
+            tuple(self._receipts),
+            microseconds_since_epoch(deadline) if deadline is not None else None,
+        )
+
+    async def commit(self, *, checkpoints: tuple[CheckpointMove, ...] = ()) -> Committed:
+        """Commit what was collected; afterwards the aggregates can go on in another unit.
+
+        A unit that has collected nothing commits nothing.
+
+        Raises:
+            ConflictError: what the decisions rest on has changed; nothing was written.
+            StorageError, DeadlineExceededError: as `Storage.commit`.
+        """
+        changes = self.changes(checkpoints=checkpoints)
+        committed = Committed() if changes.empty else await self._units.storage.commit(changes)
+        self._done = True
+        for tracked in self.aggregates:
+            if tracked.aggregate is not None:
+                tracked.aggregate.changes_committed()
+        return committed
+
+    # ---------------------------------------------------------------------- internals
+
+    def _seal(
+        self,
+        event: object,
+        envelope: Envelope,
+        occurred_at: datetime | None,
+        tags: tuple[str, ...],
+    ) -> Sealed:
+        when = occurred_at or self._units.clock.now()
+        return Sealed(event, envelope, when, self._ids(event), tags)
+
+    def _enclose(self, sealed: Sealed) -> NewEvent:
+        return sealed.envelope.enclose(
+            sealed.event,
+            codec=self._units.codec,
+            id=sealed.id,
+            occurred_at=sealed.occurred_at,
+            tags=sealed.tags,
+        )
+
+    def _appends_of_aggregates(self) -> tuple[list[Append], list[Append]]:
+        writes: list[Append] = []
+        guards: list[Append] = []
+        for tracked in self.aggregates:
+            events = tuple([self._enclose(sealed) for sealed in tracked.sealed])
+            append = Append(tracked.stream_id, ExpectedVersion.exactly(tracked.base), events)
+            (writes if events else guards).append(append)
+        return writes, guards
+
+    def _rows_of_aggregates(self) -> list[RowChange]:
+        return [
+            self._units.aggregate_type(type(tracked.aggregate)).row(tracked)
+            for tracked in self.aggregates
+            if tracked.sealed and tracked.aggregate and tracked.aggregate.stored_as_state
+        ]
+
+    def _check_writable(self) -> None:
+        self.check_open()
+        if self.reads_only:
+            raise UnitOfWorkError(
+                "A query collects nothing: it may read, not record, append or write rows. Make "
+                "it a command."
+            )
+
+
+CURRENT_UNIT: Final[ContextVar[UnitOfWork | None]] = ContextVar(
+    "headwater_unit_of_work", default=None
+)
+"""The unit of work of the message being handled here, None outside of any."""

@@ -1,0 +1,255 @@
+"""Units: makes units of work on one storage, and runs work in them until it is committed."""
+
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from typing import Any, Final, Generic, TypeVar, cast
+from uuid import UUID
+
+import msgspec
+
+from headwater.clock import Clock, SystemClock
+from headwater.domain.aggregate import Aggregate
+from headwater.domain.decider import Decider
+from headwater.domain.read_model import ReadModel
+from headwater.errors import ConflictError, IdempotencyConflictError, ReceiptExistsError
+from headwater.messages import options_of
+from headwater.ports.changes import CheckpointMove, Committed, NewReceipt
+from headwater.ports.rows import CollectionSpec
+from headwater.ports.storage import Storage
+from headwater.serialization.codec import EventCodec
+from headwater.unit_of_work.aggregate_type import AggregateType
+from headwater.unit_of_work.decider_type import DeciderType
+from headwater.unit_of_work.lines import Lines
+from headwater.unit_of_work.row_type import RowType
+from headwater.unit_of_work.unit import CURRENT_UNIT, IdSource, UnitOfWork, chance_id
+
+T = TypeVar("T")
+A = TypeVar("A", bound=Aggregate)
+M = TypeVar("M", bound=ReadModel)
+
+CONFLICT_RERUNS_MAX: Final = 100
+"""How often a handler is run again because of a conflict, before the conflict is raised."""
+
+_log = logging.getLogger("headwater")
+
+
+class Idempotency(msgspec.Struct, Generic[T], frozen=True):
+    """Makes work happen once in effect: the receipt it leaves, and how its result is stored."""
+
+    consumer: str
+    message_id: UUID
+    digest: bytes
+    encode: Callable[[T], str]
+    decode: Callable[[str], T]
+
+
+class Done(msgspec.Struct, Generic[T], frozen=True):
+    """What work returned, and what its commit gave; `repeated` if an earlier run did it."""
+
+    result: T
+    committed: Committed
+    repeated: bool = False
+
+
+class Units:
+    """Makes units of work on *storage*.
+
+    `context_of` names the bounded context of a class. Read models named in `elsewhere` live in
+    a storage of their own, where handlers can read them, not write them.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        codec: EventCodec,
+        clock: Clock | None = None,
+        context_of: Callable[[type], str] = lambda _: "app",
+        elsewhere: Mapping[type[ReadModel], Storage] | None = None,
+        conflict_reruns_max: int = CONFLICT_RERUNS_MAX,
+        on_error: Callable[[str, BaseException], None] | None = None,
+    ) -> None:
+        self.storage, self.codec = storage, codec
+        self.clock: Clock = clock or SystemClock()
+        self._context_of = context_of
+        self._elsewhere = dict(elsewhere or {})
+        self._conflict_reruns_max = conflict_reruns_max
+        self._on_error = on_error
+        self._aggregate_types: dict[type, AggregateType[Any]] = {}
+        self._decider_types: dict[int, DeciderType[Any, Any, Any]] = {}
+        self._row_types: dict[type, RowType[Any]] = {}
+        self._lines = Lines()
+
+    # ------------------------------------------------------------------ compiled types
+
+    def aggregate_type(self, cls: type[A]) -> AggregateType[A]:
+        """Return how aggregates of *cls* are loaded and stored."""
+        known = self._aggregate_types.get(cls)
+        if known is None:
+            known = self._aggregate_types[cls] = AggregateType(
+                cls,
+                context=options_of(cls).context or self._context_of(cls),
+                storage=self.storage,
+                codec=self.codec,
+            )
+        return cast("AggregateType[A]", known)
+
+    def decider_type(self, decider: Decider[Any, Any, Any]) -> DeciderType[Any, Any, Any]:
+        """Return how *decider*'s streams are loaded."""
+        known = self._decider_types.get(id(decider))
+        if known is None:
+            known = self._decider_types[id(decider)] = DeciderType(
+                decider,
+                context=decider.context or self._context_of(decider.events[0]),
+                storage=self.storage,
+                codec=self.codec,
+            )
+        return known
+
+    def row_type(self, model: type[M]) -> RowType[M]:
+        """Return how rows of *model* are stored."""
+        known = self._row_types.get(model)
+        if known is None:
+            known = self._row_types[model] = RowType(
+                model, context=self._context_of(model), codec=self.codec
+            )
+        return cast("RowType[M]", known)
+
+    def storage_of(self, model: type[ReadModel]) -> Storage:
+        """Return the storage that holds the rows of *model*."""
+        return self._elsewhere.get(model, self.storage)
+
+    async def prepare(
+        self,
+        *,
+        aggregates: Iterable[type[Aggregate]] = (),
+        models: Iterable[type[ReadModel]] = (),
+    ) -> None:
+        """Make room in the storages for the rows of *aggregates* and *models*.
+
+        Raises:
+            ConfigurationError: they don't fit what is stored.
+        """
+        here: list[CollectionSpec] = []
+        for cls in aggregates:
+            spec = self.aggregate_type(cls).spec
+            if spec is not None:
+                here.append(spec)
+        by_storage: dict[int, tuple[Storage, list[CollectionSpec]]] = {
+            id(self.storage): (self.storage, here)
+        }
+        for model in models:
+            storage = self.storage_of(model)
+            by_storage.setdefault(id(storage), (storage, []))[1].append(self.row_type(model).spec)
+        for storage, specs in by_storage.values():
+            if specs:
+                await storage.prepare_collections(specs)
+
+    # ------------------------------------------------------------------------ running
+
+    def new(self, *, reads_only: bool = False, ids: IdSource = chance_id) -> UnitOfWork:
+        """Return a unit of work that the caller commits."""
+        return UnitOfWork(self, reads_only=reads_only, ids=ids)
+
+    def unit_of_work(self) -> AbstractAsyncContextManager[UnitOfWork]:
+        """Commit at the end of an ``async with`` block; write nothing if it raises.
+
+        A conflict is raised, not retried: the block can't be run again. `run` does that.
+        """
+        return self._one_unit()
+
+    @asynccontextmanager
+    async def _one_unit(self) -> AsyncGenerator[UnitOfWork]:
+        unit = self.new()
+        token = CURRENT_UNIT.set(unit)
+        try:
+            yield unit
+            await unit.commit()
+        finally:
+            CURRENT_UNIT.reset(token)
+        await self.call_back(unit)
+
+    async def run(
+        self,
+        work: Callable[[UnitOfWork], Awaitable[T]],
+        *,
+        once: Idempotency[T] | None = None,
+        reads_only: bool = False,
+        ids: IdSource = chance_id,
+        checkpoints: Callable[[T], tuple[CheckpointMove, ...]] | None = None,
+    ) -> Done[T]:
+        """Run *work* in a fresh unit of work, commit, and run it again after a conflict.
+
+        This is the one place where conflicts are retried, at most `conflict_reruns_max` times;
+        then the conflict is raised. From the second try on, contenders for one stream or row
+        in this process wait in line, so each of them gets its turn. If *work* raises, nothing
+        is written. With *once*, a message that was handled before gives the stored outcome.
+        *checkpoints* gives the moves to commit with the effects, from what *work* returned.
+
+        Raises:
+            ConflictError: still in conflict after the last rerun.
+            IdempotencyConflictError: *once* names an id that was used for another message.
+        """
+        if once is not None and (known := await self._known(once)) is not None:
+            return known
+        reruns = 0
+        place: AbstractAsyncContextManager[None] = nullcontext()
+        while True:
+            unit = self.new(reads_only=reads_only, ids=ids)
+            try:
+                async with place:
+                    done = await self._attempt(unit, work, once, checkpoints)
+            except ConflictError as conflict:
+                if reruns == self._conflict_reruns_max:
+                    raise
+                reruns += 1
+                place = self._lines.place_for(conflict)
+            except ReceiptExistsError:
+                if once is None or (known := await self._known(once)) is None:
+                    raise
+                return known
+            else:
+                await self.call_back(unit)
+                return done
+
+    async def call_back(self, unit: UnitOfWork) -> None:
+        """Run what waited for *unit*'s commit; failures are reported, never raised."""
+        for callback in unit.callbacks:
+            try:
+                await callback()
+            except Exception as error:  # noqa: BLE001 - the commit stands, whatever a callback says
+                _log.exception("after_commit: a callback failed; the commit stands")
+                if self._on_error is not None:
+                    self._on_error("after_commit", error)
+
+    async def _attempt(
+        self,
+        unit: UnitOfWork,
+        work: Callable[[UnitOfWork], Awaitable[T]],
+        once: Idempotency[T] | None,
+        checkpoints: Callable[[T], tuple[CheckpointMove, ...]] | None,
+    ) -> Done[T]:
+        token = CURRENT_UNIT.set(unit)
+        try:
+            result = await work(unit)
+            if once is not None:
+                unit.add_receipt(
+                    NewReceipt(
+                        once.consumer, once.message_id.bytes, once.digest, once.encode(result)
+                    )
+                )
+            moves = checkpoints(result) if checkpoints is not None else ()
+            return Done(result, await unit.commit(checkpoints=moves))
+        finally:
+            CURRENT_UNIT.reset(token)
+
+    async def _known(self, once: Idempotency[T]) -> Done[T] | None:
+        receipt = await self.storage.receipt(once.consumer, once.message_id.bytes)
+        if receipt is None:
+            return None
+        if receipt.digest != once.digest:
+            raise IdempotencyConflictError(
+                "Message", once.message_id, f"{once.consumer} handled another message under it"
+            )
+        return Done(once.decode(receipt.outcome), Committed(receipt.position), repeated=True)
