@@ -1,0 +1,156 @@
+"""What a memory storage holds, and how one `Changes` is written into it whole or not at all."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+from uuid import UUID
+
+from headwater.adapters.storage.memory.log import MemoryLog
+from headwater.adapters.storage.memory.rows import MemoryCollection, Undo
+from headwater.clock import from_microseconds
+from headwater.errors import (
+    CheckpointConflictError,
+    ConfigurationError,
+    DeadlineExceededError,
+    IdempotencyConflictError,
+    ReceiptExistsError,
+)
+from headwater.ports.changes import Changes, CheckpointMove, Committed, NewReceipt, RowChange
+from headwater.ports.rows import CollectionSpec
+from headwater.ports.storage import StoredReceipt
+from headwater.streams import check_stream_id
+
+
+class MemoryContents:
+    """The log, the collections, the receipts and the checkpoints; nothing in here awaits."""
+
+    def __init__(self) -> None:
+        self.log: Final = MemoryLog()
+        self._collections: Final[dict[str, MemoryCollection]] = {}
+        self._receipts: Final[dict[tuple[str, bytes], StoredReceipt]] = {}
+        self._checkpoints: Final[dict[str, list[int]]] = {}
+
+    def collection(self, name: str) -> MemoryCollection:
+        """Return a prepared collection.
+
+        Raises:
+            ConfigurationError: it was not prepared.
+        """
+        collection = self._collections.get(name)
+        if collection is None:
+            raise ConfigurationError(f"Collection {name!r} is not prepared in this storage.")
+        return collection
+
+    def prepare_collections(self, specs: Sequence[CollectionSpec]) -> None:
+        """Make room for all of the collections, or raise and make none."""
+        prepared = dict(self._collections)
+        for spec in specs:
+            prepared[spec.name] = MemoryCollection(spec, before=prepared.get(spec.name))
+        self._collections.update(prepared)
+
+    def open_subscription(self, name: str, partitions: int, start_after: int) -> Sequence[int]:
+        """Return the checkpoints of a subscription, made now if it is new."""
+        return tuple(self._checkpoints.setdefault(name, [start_after] * partitions))
+
+    def receipt(self, consumer: str, message_id: bytes) -> StoredReceipt | None:
+        """Return what came of a message, None if nothing did yet."""
+        return self._receipts.get((consumer, message_id))
+
+    # ------------------------------------------------------------------------------ writing
+
+    def check_form(self, changes: Changes) -> None:
+        """Raise what can be said of *changes* before its turn comes.
+
+        Raises:
+            InvalidNameError: a stream id can't be one.
+            ConfigurationError: a collection is not prepared, or a row does not fit its own.
+        """
+        for append in changes.appends:
+            check_stream_id(append.stream_id)
+        for guard in changes.guards:
+            self.collection(guard.collection)
+        for row in changes.rows:
+            wanted = len(self.collection(row.collection).spec.indexed)
+            if row.data is not None and len(row.indexed) != wanted:
+                raise ConfigurationError(
+                    f"Row {row.key!r} of {row.collection!r} comes with {len(row.indexed)} indexed "
+                    f"values, the collection has {wanted} indexed fields."
+                )
+
+    def write(self, changes: Changes, *, now: int) -> Committed:
+        """Write all of *changes*, or raise and write nothing.
+
+        Everything is checked first. Rows are last: written on the way, and taken back if one
+        is refused, because each must see those before it.
+        """
+        for text in _texts(changes):
+            text.encode()
+        if changes.deadline is not None and now > changes.deadline:
+            raise DeadlineExceededError("Commit", from_microseconds(changes.deadline))
+        self._check_receipts(changes.receipts)
+        staged = self.log.stage(changes.appends, now=now)
+        moved = self._check_checkpoints(changes.checkpoints)
+        self.log.check_versions(changes.appends, staged)
+        for condition in changes.conditions:
+            self.log.check_condition(condition)
+        for guard in changes.guards:
+            self.collection(guard.collection).check_version(guard.key, guard.expected)
+        self._write_rows(changes.rows)
+
+        self.log.add(staged.events)
+        for (subscription, partition), checkpoint in moved.items():
+            self._checkpoints[subscription][partition] = checkpoint
+        position = max((answer.position for answer in staged.answers), default=0)
+        for new in changes.receipts:
+            receipt = StoredReceipt(new.digest, new.outcome, position)
+            self._receipts[new.consumer, new.message_id] = receipt
+        return Committed(position, tuple(staged.answers))
+
+    def _check_receipts(self, receipts: Sequence[NewReceipt]) -> None:
+        digests: dict[tuple[str, bytes], bytes] = {}
+        for new in receipts:
+            key = new.consumer, new.message_id
+            stored = self._receipts.get(key)
+            digest = stored.digest if stored else digests.get(key)
+            if digest == new.digest:
+                raise ReceiptExistsError(new.consumer, UUID(bytes=new.message_id))
+            if digest is not None:
+                raise IdempotencyConflictError(
+                    "Message", UUID(bytes=new.message_id), "its content was another"
+                )
+            digests[key] = new.digest
+
+    def _check_checkpoints(self, moves: Sequence[CheckpointMove]) -> Mapping[tuple[str, int], int]:
+        moved: dict[tuple[str, int], int] = {}
+        for move in moves:
+            stored = self._checkpoints.get(move.subscription, [])
+            actual = stored[move.partition] if 0 <= move.partition < len(stored) else -1
+            actual = moved.get((move.subscription, move.partition), actual)
+            if actual != move.expected or actual == -1:
+                raise CheckpointConflictError(
+                    move.subscription, move.partition, expected=move.expected, actual=actual
+                )
+            moved[move.subscription, move.partition] = move.to
+        return moved
+
+    def _write_rows(self, rows: Sequence[RowChange]) -> None:
+        written: list[Undo] = []
+        try:
+            for row in rows:
+                written += (self.collection(row.collection).write(row),)
+        except BaseException:
+            for take_back in reversed(written):
+                take_back()
+            raise
+
+
+def _texts(changes: Changes) -> Iterator[str]:
+    """Yield the text that is going to be stored."""
+    for append in changes.appends:
+        for event in append.events:
+            parts = event.actor, event.tenant, event.traceparent, event.headers
+            yield "".join((event.type, event.data, *event.tags, *(part or "" for part in parts)))
+    for row in changes.rows:
+        yield row.key + (row.data or "")
+        yield from (value for value in row.indexed if isinstance(value, str))
+    for receipt in changes.receipts:
+        yield receipt.consumer + receipt.outcome

@@ -1,0 +1,32 @@
+"""The suites that every adapter passes: one per port, one test per promise.
+
+A storage adapter is tested by a class that says how to make one::
+
+    class TestMemory(StorageConformance):
+        @pytest.fixture
+        def new_storage(self, clock: UnsteadyClock) -> Storage:
+            return MemoryStorage(clock)
+
+It needs pytest and pytest-asyncio with ``asyncio_mode = "auto"``.
+"""
+
+import pytest
+
+pytest.register_assert_rewrite(
+    *(f"{__name__}.{module}" for module in ("builders", "changes", "log", "rows", "storage"))
+)
+
+from headwater.testing.conformance.changes import ChangesConformance  # noqa: E402
+from headwater.testing.conformance.log import LogConformance  # noqa: E402
+from headwater.testing.conformance.rows import RowsConformance  # noqa: E402
+from headwater.testing.conformance.storage import StorageConformance  # noqa: E402
+from headwater.testing.conformance.suite import StorageSuite, UnsteadyClock  # noqa: E402
+
+__all__ = [
+    "ChangesConformance",
+    "LogConformance",
+    "RowsConformance",
+    "StorageConformance",
+    "StorageSuite",
+    "UnsteadyClock",
+]

@@ -1,0 +1,21 @@
+"""The promises of `headwater.ports.storage`, with those of the ports that it is made of."""
+
+from headwater.testing.conformance.changes import ChangesConformance
+from headwater.testing.conformance.log import LogConformance
+from headwater.testing.conformance.rows import RowsConformance
+from headwater.testing.conformance.storage.batches import BatchesConformance
+from headwater.testing.conformance.storage.cancellation import CancellationConformance
+from headwater.testing.conformance.storage.lifecycle import LifecycleConformance
+from headwater.testing.conformance.storage.races import RacesConformance
+
+
+class StorageConformance(
+    LifecycleConformance,
+    BatchesConformance,
+    CancellationConformance,
+    RacesConformance,
+    ChangesConformance,
+    LogConformance,
+    RowsConformance,
+):
+    """Everything that a storage promises."""
