@@ -288,22 +288,3 @@ class Aggregate(Generic[IdT]):
 
 def _is_id(id: object) -> bool:
     return isinstance(id, UUID | str | int) and not isinstance(id, bool)
-
-
-def state_of(aggregate: Aggregate[Any]) -> msgspec.Struct:
-    """Return the state of *aggregate* as its `state_type`; the values are not copied.
-
-    Raises:
-        AggregateError: an attribute has no value.
-    """
-    state_type = aggregate.state_type()
-    values: dict[str, Any] = {}
-    for name in state_type.__struct_fields__:
-        try:
-            values[name] = getattr(aggregate, name)
-        except AttributeError:
-            raise AggregateError(
-                f"{type(aggregate).__name__} {aggregate.id} has no {name!r} yet. Set it in the "
-                f"@applies method of its first event, or give it a default."
-            ) from None
-    return state_type(**values)

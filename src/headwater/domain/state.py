@@ -10,12 +10,15 @@ from decimal import Decimal
 from enum import Enum
 from functools import partial
 from types import FunctionType
-from typing import Any, ClassVar, Final, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 from uuid import UUID
 
 import msgspec
 
-from headwater.errors import ConfigurationError
+from headwater.errors import AggregateError, ConfigurationError
+
+if TYPE_CHECKING:
+    from headwater.domain.aggregate import Aggregate
 
 _IMMUTABLE: Final = frozenset(
     {str, int, float, bool, type(None), UUID, bytes, Decimal, date, datetime, time, timedelta}
@@ -161,3 +164,22 @@ def make_state_type(cls: type, root: type) -> type[msgspec.Struct]:
 def stored_name(attribute: str) -> str:
     """Return the name under which a state attribute is stored: no leading underscores."""
     return attribute.lstrip("_")
+
+
+def state_of(aggregate: "Aggregate[Any]") -> msgspec.Struct:
+    """Return the state of *aggregate* as its `state_type`; the values are not copied.
+
+    Raises:
+        AggregateError: an attribute has no value.
+    """
+    state_type = aggregate.state_type()
+    values: dict[str, Any] = {}
+    for name in state_type.__struct_fields__:
+        try:
+            values[name] = getattr(aggregate, name)
+        except AttributeError:
+            raise AggregateError(
+                f"{type(aggregate).__name__} {aggregate.id} has no {name!r} yet. Set it in the "
+                f"@applies method of its first event, or give it a default."
+            ) from None
+    return state_type(**values)

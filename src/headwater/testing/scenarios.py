@@ -10,7 +10,7 @@ A failed expectation is an `AssertionError` that names every field that differs.
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Generic, TypeVar, cast, overload
+from typing import Any, Generic, TypeGuard, TypeVar, overload
 from uuid import UUID
 
 from headwater.domain.aggregate import Aggregate
@@ -35,12 +35,16 @@ def given(subject: Any, /, *history: Any) -> Any:
     Raises:
         UnknownEventError, ApplyError: the aggregate can't apply one of the events.
     """
-    if isinstance(subject, Decider):
-        return DeciderScenario(cast("Decider[Any, Any, Any]", subject), history)
+    if _is_decider(subject):
+        return DeciderScenario(subject, history)
     id, *events = history
     aggregate = subject(id)
     aggregate.replay(events)
     return AggregateScenario(aggregate)
+
+
+def _is_decider(subject: object) -> TypeGuard[Decider[Any, Any, Any]]:
+    return isinstance(subject, Decider)
 
 
 def given_nothing(aggregate: type[A]) -> "NewAggregateScenario[A]":
@@ -76,7 +80,7 @@ class NewAggregateScenario(Generic[A]):
         except Exception as error:  # noqa: BLE001 - the outcome answers for it
             return AggregateOutcome(None, error)
         if not isinstance(created, self._cls):
-            raise AssertionError(f"Expected a new {self._cls.__name__}, got {created!r}.")
+            raise _failure(f"Expected a new {self._cls.__name__}, got {created!r}.")
         return AggregateOutcome(created, None)
 
 
@@ -109,16 +113,16 @@ class Outcome:
         __tracebackhide__ = True
         self._looked_at = True
         if self._error is None:
-            raise AssertionError(
+            raise _failure(
                 f"{self._label}: expected {expected.__name__}, but nothing was raised. "
                 f"{_told(self._events)}"
             )
         if not isinstance(self._error, expected):
-            raise AssertionError(
+            raise _failure(
                 f"{self._label}: expected {expected.__name__}, got {_described(self._error)}"
             ) from self._error
         if match is not None and re.search(match, str(self._error)) is None:
-            raise AssertionError(
+            raise _failure(
                 f"{self._label}: expected {expected.__name__} with a text that matches "
                 f"{match!r}, got {str(self._error)!r}."
             ) from self._error
@@ -130,13 +134,13 @@ class Outcome:
         problems = list(_event_problems(expected, self._events))
         if problems:
             lines = "\n".join(f"  {problem}" for problem in problems)
-            raise AssertionError(f"{self._label}: other events than expected.\n{lines}")
+            raise _failure(f"{self._label}: other events than expected.\n{lines}")
 
     def _expect_no_error(self, instead: str) -> None:
         __tracebackhide__ = True
         self._looked_at = True
         if self._error is not None:
-            raise AssertionError(
+            raise _failure(
                 f"{self._label}: expected {instead}, but it raised {_described(self._error)}"
             ) from self._error
 
@@ -165,7 +169,7 @@ class AggregateOutcome(Outcome, Generic[A]):
         """
         if self._aggregate is None:
             self._expect_no_error("an aggregate")
-            raise AssertionError(f"{self._label}: there is none.")
+            raise _failure(f"{self._label}: there is none.")
         return self._aggregate
 
     def then(self, *expected: object) -> "AggregateOutcome[A]":
@@ -191,7 +195,7 @@ class AggregateOutcome(Outcome, Generic[A]):
             problems += _differences(expected, getattr(self.aggregate, name), name)
         if problems:
             lines = "\n".join(f"  {problem}" for problem in problems)
-            raise AssertionError(f"{self._label}: another state than expected.\n{lines}")
+            raise _failure(f"{self._label}: another state than expected.\n{lines}")
         return self
 
 
@@ -226,11 +230,15 @@ class DeciderOutcome(Outcome, Generic[S, E]):
         problems = list(_differences(expected, self._state(), ""))
         if problems:
             lines = "\n".join(f"  {problem}" for problem in problems)
-            raise AssertionError(f"{self._label}: another state than expected.\n{lines}")
+            raise _failure(f"{self._label}: another state than expected.\n{lines}")
         return self
 
 
 # ----------------------------------------------------------------------- how failures read
+
+
+def _failure(text: str) -> AssertionError:
+    return AssertionError(text)
 
 
 def _described(error: Exception) -> str:
