@@ -38,14 +38,23 @@ def form_of(of: Any) -> Form:
     """
     if isinstance(of, type) and is_pydantic_class(of):
         return _pydantic_form(of)
+    problem, error = _problem_of(of)
+    if problem is not None:
+        raise MessageTypeError(_explained(of, problem, frozenset())) from error
+    decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(of)
+    return Form(ENCODER.encode, decoder.decode, CANONICAL_ENCODER.encode)
+
+
+def _problem_of(of: Any) -> tuple[str | None, Exception | None]:
+    """Say why msgspec can't read values of a type back, None if it can."""
     try:
-        decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(of)
+        msgspec.json.Decoder(of)
         custom = next(_custom_types(inspect.type_info(of), set()), None)
     except (TypeError, NameError, AttributeError, RecursionError) as error:
-        raise _type_error(of, error) from error
+        return str(error), error
     if custom is not None:
-        raise _type_error(of, TypeError(f"{_name_of(custom)} has no JSON form that can be read"))
-    return Form(ENCODER.encode, decoder.decode, CANONICAL_ENCODER.encode)
+        return f"{_name_of(custom)} has no JSON form that can be read", None
+    return None, None
 
 
 def _pydantic_form(cls: Any) -> Form:
@@ -92,17 +101,16 @@ def _custom_types(part: object, seen: set[type]) -> Iterator[Any]:
                 yield from _custom_types(getattr(part, name), seen)
 
 
-def _type_error(of: Any, error: Exception) -> MessageTypeError:
-    where, problem = _name_of(of), str(error)
+def _explained(of: Any, problem: str, above: frozenset[Any]) -> str:
+    """Name the innermost field that has the problem, and what to do about it."""
     for field, annotation in _annotations(of):
-        try:
-            form_of(annotation)
-        except MessageTypeError as inner:
-            where, problem = f"{where}.{field}", str(error) if inner.__cause__ else str(inner)
-            break
-    return MessageTypeError(
-        f"{where}: values can't be read back from JSON: {problem}. {_advice(problem)}"
-    )
+        if annotation in above:
+            continue
+        inner, _ = _problem_of(annotation)
+        if inner is not None:
+            return f"{_name_of(of)}.{field}: {_explained(annotation, inner, above | {of})}"
+    advice = _advice(problem)
+    return f"{_name_of(of)}: values can't be read back from JSON: {problem}. {advice}"
 
 
 def _annotations(of: Any) -> list[tuple[str, Any]]:
