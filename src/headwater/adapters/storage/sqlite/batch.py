@@ -1,0 +1,188 @@
+"""A batch of commits in one transaction, as if they were done one by one in arrival order."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from headwater.adapters.storage.sqlite.batch_log import LogOverlay, Staged
+from headwater.adapters.storage.sqlite.batch_rows import RowsOverlay
+from headwater.adapters.storage.sqlite.collection import Collection
+from headwater.adapters.storage.sqlite.journal import Journal
+from headwater.adapters.storage.sqlite.lookup import select_in
+from headwater.clock import from_microseconds
+from headwater.errors import (
+    CheckpointConflictError,
+    DeadlineExceededError,
+    HeadwaterError,
+    IdempotencyConflictError,
+    ReceiptExistsError,
+)
+from headwater.ports.changes import Changes, CheckpointMove, Committed, NewReceipt
+
+Outcome: TypeAlias = Committed | HeadwaterError
+NOT_OPEN = -1
+
+
+class Batch:
+    """Applies commits inside a transaction that is already open for writing.
+
+    What the commits are compared with is read with a few statements, each is then accepted or
+    refused in memory, and the accepted ones are written with a few statements more.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, *, now: int, collections: Mapping[str, Collection]
+    ) -> None:
+        self._cursor = connection.cursor()
+        # A connection of the user's may have a row factory of the user's.
+        self._cursor.row_factory = None
+        self._now = now
+        head, row_version, recorded_at = self._cursor.execute(
+            "SELECT position, row_version, recorded_at FROM headwater_head"
+        ).fetchone()
+        self._stored = (head, row_version)
+        self._recorded_at = max(now, recorded_at)
+        self._journal = Journal()
+        self._log = LogOverlay(
+            self._cursor, self._journal, head=head, recorded_at=self._recorded_at
+        )
+        self._rows = RowsOverlay(self._cursor, self._journal, collections, row_version=row_version)
+        self._receipts: dict[tuple[str, bytes], bytes] = {}
+        self._new_receipts: list[tuple[Any, ...]] = []
+        self._checkpoints: dict[tuple[str, int], int] = {}
+        self._moves: list[tuple[int, str, int]] = []
+
+    @property
+    def head(self) -> int:
+        """The position of the last event, those of the batch included."""
+        return self._log.head
+
+    def apply(self, batch: Sequence[Changes]) -> list[Outcome]:
+        """Write those of *batch* that hold, and return each one's result or refusal."""
+        self._log.load([append for changes in batch for append in changes.appends])
+        self._rows.load(
+            [guard for changes in batch for guard in changes.guards],
+            [row for changes in batch for row in changes.rows],
+        )
+        self._load_receipts([one for changes in batch for one in changes.receipts])
+        self._load_checkpoints([move for changes in batch for move in changes.checkpoints])
+        outcomes = [self._outcome(changes) for changes in batch]
+        self._write()
+        return outcomes
+
+    def _outcome(self, changes: Changes) -> Outcome:
+        row_version = self._rows.row_version
+        try:
+            committed = self._stage(changes)
+        except HeadwaterError as refusal:
+            self._journal.take_back()
+            self._rows.row_version = row_version
+            return refusal
+        self._journal.accept()
+        return committed
+
+    def _stage(self, changes: Changes) -> Committed:
+        """Check *changes* in the order that `Storage.commit` promises, staging as it goes."""
+        if changes.deadline is not None and changes.deadline < self._now:
+            raise DeadlineExceededError("Commit", from_microseconds(changes.deadline))
+        head_before = self._log.head
+        fresh = self._fresh_receipts(changes.receipts)
+        staged = [self._log.stage(append) for append in changes.appends]
+        for move in changes.checkpoints:
+            self._move(move)
+        for one in staged:
+            self._log.check_expected(one)
+        if changes.conditions:
+            own = frozenset(position for one in staged for position in one.repeated)
+            for condition in changes.conditions:
+                self._log.check_condition(condition, own, own_from=head_before)
+        for guard in changes.guards:
+            self._rows.check(guard)
+        for row in changes.rows:
+            self._rows.stage(row)
+        committed = _committed(staged)
+        for receipt in fresh:
+            self._journal.push(
+                self._new_receipts,
+                (
+                    receipt.consumer,
+                    receipt.message_id,
+                    receipt.digest,
+                    receipt.outcome,
+                    committed.position,
+                ),
+            )
+        return committed
+
+    def _load_receipts(self, receipts: Sequence[NewReceipt]) -> None:
+        for consumer in {receipt.consumer for receipt in receipts}:
+            ids = {receipt.message_id for receipt in receipts if receipt.consumer == consumer}
+            found = select_in(
+                self._cursor,
+                "SELECT message_id, digest FROM headwater_receipts "
+                "WHERE consumer = ? AND message_id IN (IN)",
+                ids,
+                first=(consumer,),
+            )
+            self._receipts.update({(consumer, id_): digest for id_, digest in found})
+
+    def _fresh_receipts(self, receipts: Sequence[NewReceipt]) -> Sequence[NewReceipt]:
+        changed: NewReceipt | None = None
+        for receipt in receipts:
+            place = receipt.consumer, receipt.message_id
+            known = self._receipts.get(place)
+            if known == receipt.digest:
+                raise ReceiptExistsError(receipt.consumer, UUID(bytes=receipt.message_id))
+            if known is None:
+                self._journal.put(self._receipts, place, receipt.digest)
+            else:
+                changed = changed or receipt
+        if changed is not None:
+            raise IdempotencyConflictError(
+                "Message", UUID(bytes=changed.message_id), "its content differs"
+            )
+        return receipts
+
+    def _load_checkpoints(self, moves: Sequence[CheckpointMove]) -> None:
+        for place in {(move.subscription, move.partition) for move in moves}:
+            row = self._cursor.execute(
+                "SELECT position FROM headwater_checkpoints "
+                "WHERE subscription = ? AND partition = ?",
+                place,
+            ).fetchone()
+            self._checkpoints[place] = NOT_OPEN if row is None else row[0]
+
+    def _move(self, move: CheckpointMove) -> None:
+        place = move.subscription, move.partition
+        actual = self._checkpoints[place]
+        if actual == NOT_OPEN or actual != move.expected:
+            raise CheckpointConflictError(*place, expected=move.expected, actual=actual)
+        self._journal.put(self._checkpoints, place, move.to)
+        self._journal.push(self._moves, (move.to, *place))
+
+    def _write(self) -> None:
+        self._log.write()
+        self._rows.write()
+        cursor = self._cursor
+        if self._new_receipts:
+            cursor.executemany(
+                "INSERT INTO headwater_receipts VALUES (?, ?, ?, ?, ?)", self._new_receipts
+            )
+        if self._moves:
+            cursor.executemany(
+                "UPDATE headwater_checkpoints SET position = ? "
+                "WHERE subscription = ? AND partition = ?",
+                self._moves,
+            )
+        head, row_version = self._log.head, self._rows.row_version
+        if (head, row_version) != self._stored:
+            cursor.execute(
+                "UPDATE headwater_head SET position = ?, row_version = ?, recorded_at = ?",
+                (head, row_version, self._recorded_at),
+            )
+
+
+def _committed(staged: Sequence[Staged]) -> Committed:
+    results = tuple([one.result for one in staged])
+    return Committed(max([result.position for result in results], default=0), results)

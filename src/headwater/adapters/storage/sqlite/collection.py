@@ -1,0 +1,169 @@
+"""A collection as a table: its columns, its indexes and the statements that write it."""
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from headwater.adapters.storage.sqlite.schema import STRICT_TABLES
+from headwater.errors import ConfigurationError, InvalidNameError
+from headwater.ports.changes import IndexValue, RowChange
+from headwater.ports.rows import (
+    CollectionSpec,
+    Comparison,
+    Condition,
+    IndexedField,
+    IndexKind,
+)
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
+_RESERVED: Final = ("headwater_", "sqlite_")
+# ANY keeps a value as it is; so does BLOB where SQLite does not know ANY yet.
+_SHOWN: Final = "ANY" if STRICT_TABLES else "BLOB"
+COLUMN_TYPES: Final = {
+    IndexKind.TEXT: "TEXT",
+    IndexKind.INTEGER: "INTEGER",
+    IndexKind.REAL: "REAL",
+    IndexKind.BYTES: "BLOB",
+}
+_PYTHON_TYPES: Final[Mapping[IndexKind, frozenset[type]]] = {
+    IndexKind.TEXT: frozenset({str}),
+    IndexKind.INTEGER: frozenset({int, bool}),
+    IndexKind.REAL: frozenset({float, int}),
+    IndexKind.BYTES: frozenset({bytes}),
+}
+
+
+class Collection:
+    """The table of a collection; every identifier in its statements matched the pattern.
+
+    `_key`, `_version` and `_data` hold the row; each JSON member is shown as a column of its
+    name, which takes no room; `_ix_<field>` holds what an indexed field sorts by.
+    """
+
+    __slots__ = ("delete", "places", "spec", "table", "unique", "upsert")
+
+    def __init__(self, spec: CollectionSpec) -> None:
+        check_names(spec)
+        self.spec = spec
+        self.table = f'"{spec.name}"'
+        self.places = {field.name: place for place, field in enumerate(spec.indexed)}
+        self.unique = tuple(
+            (place, field.name) for place, field in enumerate(spec.indexed) if field.unique
+        )
+        columns = ["_version", "_data", *(column_of(field.name) for field in spec.indexed)]
+        self.upsert = (
+            f"INSERT INTO {self.table} (_key, {', '.join(columns)}) "
+            f"VALUES (?{', ?' * len(columns)}) ON CONFLICT (_key) DO UPDATE SET "
+            f"{', '.join(f'{column} = excluded.{column}' for column in columns)}"
+        )
+        self.delete = f"DELETE FROM {self.table} WHERE _key = ?"
+
+    def column(self, field: str) -> str:
+        """Return the column that *field* is found by.
+
+        Raises:
+            ConfigurationError: the field is not indexed.
+        """
+        if field not in self.places:
+            known = ", ".join(self.places) or "none"
+            raise ConfigurationError(
+                f"{self.spec.name!r} is not indexed by {field!r}; its indexed fields are: {known}."
+            )
+        return column_of(field)
+
+    def check_condition(self, condition: Condition) -> None:
+        """Pass if the condition's value is of the kind that its field is stored as.
+
+        Raises:
+            ConfigurationError: it is not, or the field is not indexed.
+        """
+        self.column(condition.field)
+        kind = self.spec.indexed[self.places[condition.field]].kind
+        value = condition.value
+        several = isinstance(value, tuple)
+        values = value if isinstance(value, tuple) else (value,)
+        if several is not (condition.comparison is Comparison.ONE_OF) or not all(
+            one is None or type(one) in _PYTHON_TYPES[kind] for one in values
+        ):
+            raise ConfigurationError(
+                f"{self.spec.name!r}: {condition.field!r} is stored as {kind.value} and can't be "
+                f"compared by {condition.comparison.value!r} with {value!r}."
+            )
+
+    def check_row(self, row: RowChange) -> None:
+        """Pass if *row* has a value for each indexed field.
+
+        Raises:
+            ConfigurationError: it has more or fewer.
+        """
+        if row.data is not None and len(row.indexed) != len(self.spec.indexed):
+            raise ConfigurationError(
+                f"Row {row.key!r} of {self.spec.name!r} has {len(row.indexed)} indexed values; "
+                f"the collection has {len(self.spec.indexed)} indexed fields."
+            )
+
+    def table_columns(self) -> tuple[str, ...]:
+        """Return the definitions of the columns that hold and show the rows."""
+        shown = (shown_column(field) for field in self.spec.fields)
+        return (
+            "_key TEXT PRIMARY KEY NOT NULL",
+            "_version INTEGER NOT NULL",
+            "_data TEXT NOT NULL",
+            *shown,
+        )
+
+
+def check_names(spec: CollectionSpec) -> None:
+    """Pass if the collection and its fields can be named so in SQL.
+
+    Raises:
+        InvalidNameError: one can't.
+    """
+    names = [("collection name", spec.name)]
+    names += [("field name", name) for name in spec.fields]
+    names += [("field name", field.name) for field in spec.indexed]
+    for kind, name in names:
+        if _NAME.match(name) is None:
+            raise InvalidNameError(
+                kind, name, "it must begin with a-z and hold at most 63 of a-z, 0-9 and _"
+            )
+    if spec.name.startswith(_RESERVED):
+        raise InvalidNameError(
+            "collection name", spec.name, f"{' and '.join(_RESERVED)} are taken as beginnings"
+        )
+
+
+def column_of(field: str) -> str:
+    """Return the column that holds what *field* sorts by."""
+    return f"_ix_{field}"
+
+
+def shown_column(field: str) -> str:
+    """Return the definition of the column that shows a JSON member to plain SQL."""
+    return f"\"{field}\" {_SHOWN} AS (json_extract(_data, '$.{field}')) VIRTUAL"
+
+
+def indexed_column(field: IndexedField) -> str:
+    """Return the definition of the column that *field* is found by."""
+    return f"{column_of(field.name)} {COLUMN_TYPES[field.kind]}"
+
+
+def index_value(data: str, field: str, kind: str) -> IndexValue:
+    """Return what a row is found by when only its JSON is at hand, as `Rows` promises it."""
+    value = msgspec.json.decode(data, type=dict[str, object]).get(field)
+    match IndexKind(kind), value:
+        case (IndexKind.TEXT, str()) | (IndexKind.INTEGER, int()):
+            return value
+        case IndexKind.REAL, int() | float() if not isinstance(value, bool):
+            return float(value)
+        case IndexKind.BYTES, str():
+            try:
+                return base64.b64decode(value, validate=True)
+            except binascii.Error:
+                return None
+        case _:
+            return None

@@ -1,0 +1,166 @@
+"""The tables, and how a file that has older ones gets the newest."""
+
+import sqlite3
+from typing import Final
+
+from headwater.adapters.storage.sqlite.connections import writing
+from headwater.adapters.storage.sqlite.settings import SqliteSettings
+from headwater.errors import SchemaVersionError
+
+APPLICATION_ID: Final = 0x48445752
+"""``HDWR``: what the ``file`` command can tell a Headwater database by."""
+
+STRICT_TABLES: Final = sqlite3.sqlite_version_info >= (3, 37, 0)
+
+EVENT_COLUMNS: Final = (
+    "position, stream_id, version, id, type, schema_version, data, occurred_at, recorded_at, "
+    "correlation_id, causation_id, actor, tenant, traceparent, headers, tags"
+)
+"""In the order of `StoredEvent`; the tags stand once more in a table to be found by."""
+
+_TIME = (
+    "strftime('%Y-%m-%dT%H:%M:%S', ({0} - ({0} % 1000000 + 1000000) % 1000000) / 1000000, "
+    "'unixepoch') || printf('.%06dZ', ({0} % 1000000 + 1000000) % 1000000) AS {0}"
+)
+_ID = (
+    "lower(substr(hex({0}), 1, 8) || '-' || substr(hex({0}), 9, 4) || '-' || "
+    "substr(hex({0}), 13, 4) || '-' || substr(hex({0}), 17, 4) || '-' || substr(hex({0}), 21)) "
+    "AS {0}"
+)
+_MAYBE_ID = "CASE WHEN {0} IS NOT NULL THEN " + _ID.removesuffix("AS {0}") + "END AS {0}"
+
+
+def table_options(*options: str) -> str:
+    """Return what follows a table's columns: *options*, and STRICT where SQLite knows it."""
+    return ", ".join([*options, "STRICT"] if STRICT_TABLES else options)
+
+
+_FIRST: Final = (
+    # Times are microseconds since 1970 UTC, ids 16 bytes; headwater_log shows both for reading.
+    f"""CREATE TABLE headwater_events (
+        position INTEGER PRIMARY KEY,
+        stream_id TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        id BLOB NOT NULL,
+        type TEXT NOT NULL,
+        schema_version INTEGER NOT NULL,
+        data TEXT NOT NULL,
+        occurred_at INTEGER NOT NULL,
+        recorded_at INTEGER NOT NULL,
+        correlation_id BLOB,
+        causation_id BLOB,
+        actor TEXT,
+        tenant TEXT,
+        traceparent TEXT,
+        headers TEXT,
+        tags TEXT
+    ) {table_options()}""",
+    "CREATE UNIQUE INDEX headwater_events_by_stream ON headwater_events (stream_id, version)",
+    "CREATE UNIQUE INDEX headwater_events_by_id ON headwater_events (id)",
+    f"""CREATE TABLE headwater_event_tags (
+        tag TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        PRIMARY KEY (tag, position)
+    ) {table_options("WITHOUT ROWID")}""",
+    # The head has a row of its own, so that it does not fall when the last events are erased.
+    f"""CREATE TABLE headwater_head (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        position INTEGER NOT NULL,
+        row_version INTEGER NOT NULL,
+        recorded_at INTEGER NOT NULL
+    ) {table_options()}""",
+    "INSERT INTO headwater_head VALUES (1, 0, 0, 0)",
+    f"""CREATE TABLE headwater_receipts (
+        consumer TEXT NOT NULL,
+        message_id BLOB NOT NULL,
+        digest BLOB NOT NULL,
+        outcome TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        PRIMARY KEY (consumer, message_id)
+    ) {table_options("WITHOUT ROWID")}""",
+    f"""CREATE TABLE headwater_checkpoints (
+        subscription TEXT NOT NULL,
+        partition INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        PRIMARY KEY (subscription, partition)
+    ) {table_options("WITHOUT ROWID")}""",
+    f"""CREATE TABLE headwater_collections (
+        name TEXT PRIMARY KEY,
+        spec TEXT NOT NULL
+    ) {table_options("WITHOUT ROWID")}""",
+    f"""CREATE VIEW headwater_log AS SELECT
+        position, stream_id, version, type, schema_version, data,
+        {_TIME.format("occurred_at")},
+        {_TIME.format("recorded_at")},
+        {_ID.format("id")},
+        {_MAYBE_ID.format("correlation_id")},
+        {_MAYBE_ID.format("causation_id")},
+        actor, tenant, traceparent, headers, tags
+    FROM headwater_events""",
+)
+
+MIGRATIONS: Final = (_FIRST,)
+"""Number n brings a file from schema version n - 1 to n. What was released is never changed."""
+
+
+def migrate(connection: sqlite3.Connection, settings: SqliteSettings) -> None:
+    """Make the tables, or bring older ones up to date; several processes may do so at once.
+
+    Raises:
+        SchemaVersionError: the tables were made by newer code, or by somebody else.
+    """
+    if _stored_version(connection, settings) == len(MIGRATIONS):
+        return
+    with writing(connection, busy_seconds=settings.busy_seconds):
+        version = _stored_version(connection, settings)
+        if version == 0:
+            _start(connection)
+        for statements in MIGRATIONS[version:]:
+            for statement in statements:
+                connection.execute(statement)
+        connection.execute(
+            "UPDATE headwater_meta SET value = ? WHERE name = 'schema_version'",
+            (str(len(MIGRATIONS)),),
+        )
+
+
+def _start(connection: sqlite3.Connection) -> None:
+    connection.execute(
+        f"CREATE TABLE headwater_meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) "
+        f"{table_options()}"
+    )
+    connection.execute("INSERT INTO headwater_meta VALUES ('schema_version', '0')")
+    # A file that is somebody's already keeps its id: their tables and ours share it.
+    if connection.execute("PRAGMA application_id").fetchone() == (0,):
+        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+
+
+def _stored_version(connection: sqlite3.Connection, settings: SqliteSettings) -> int:
+    tables = {
+        name
+        for (name,) in connection.execute(
+            "SELECT name FROM sqlite_master WHERE substr(name, 1, 10) = 'headwater_'"
+        )
+    }
+    if not tables:
+        return 0
+    try:
+        row = connection.execute(
+            "SELECT value FROM headwater_meta WHERE name = 'schema_version'"
+        ).fetchone()
+        version = int(row[0])
+    except (sqlite3.OperationalError, TypeError, ValueError) as error:
+        if isinstance(error, sqlite3.OperationalError) and "no such" not in str(error):
+            raise
+        raise SchemaVersionError(
+            f"{settings.path} has tables named headwater_… that Headwater did not make; "
+            f"use another file.",
+            where=str(settings.path),
+        ) from error
+    if version > len(MIGRATIONS):
+        raise SchemaVersionError(
+            f"{settings.path} has schema version {version}; this code knows {len(MIGRATIONS)}. "
+            f"Run the newer Headwater.",
+            where=str(settings.path),
+        )
+    return version

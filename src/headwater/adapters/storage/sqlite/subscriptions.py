@@ -1,0 +1,33 @@
+"""The statements behind a subscription's checkpoints."""
+
+import sqlite3
+
+from headwater.adapters.storage.sqlite.connections import writing
+
+_SELECT = "SELECT position FROM headwater_checkpoints WHERE subscription = ? ORDER BY partition"
+
+
+def select_checkpoints(cursor: sqlite3.Cursor, name: str) -> list[int]:
+    """Return the checkpoint of each partition; none if the subscription was never opened."""
+    return [position for (position,) in cursor.execute(_SELECT, (name,))]
+
+
+def open_subscription(
+    connection: sqlite3.Connection,
+    name: str,
+    *,
+    partitions: int,
+    start_after: int,
+    busy_seconds: float,
+) -> list[int]:
+    """Return the checkpoint of each partition, made if there are none yet."""
+    with writing(connection, busy_seconds=busy_seconds):
+        cursor = connection.cursor()
+        stored = select_checkpoints(cursor, name)
+        if not stored:
+            stored = [start_after] * partitions
+            cursor.executemany(
+                "INSERT INTO headwater_checkpoints VALUES (?, ?, ?)",
+                [(name, partition, start_after) for partition in range(partitions)],
+            )
+    return stored

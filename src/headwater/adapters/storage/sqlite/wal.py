@@ -1,0 +1,71 @@
+"""Keeps the write-ahead log small."""
+
+import logging
+import sqlite3
+import time
+from pathlib import Path
+from typing import Final
+
+from headwater.adapters.storage.sqlite.settings import SqliteSettings
+
+IDLE_SECONDS: Final = 1.0
+"""After so long without a commit the write-ahead log is moved into the file and emptied."""
+
+READERS_SECONDS: Final = 0.1
+"""How long readers get to finish their page when the write-ahead log is over its size."""
+
+AGAIN_SECONDS: Final = 5.0
+"""How long commits go on undisturbed after a reader kept the log from being emptied."""
+
+_log = logging.getLogger("headwater.storage.sqlite")
+
+
+class WriteAheadLog:
+    """The file's ``-wal``, seen from the writing connection.
+
+    SQLite moves its pages into the file every `CHECKPOINT_PAGES` and then begins it anew, which
+    bounds it as long as no reader is in the middle of a page each time. This is for the rest.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, settings: SqliteSettings) -> None:
+        self._connection = connection
+        self._path = Path(f"{settings.path}-wal")
+        self._bytes_max = settings.wal_bytes_max
+        self._dirty = True
+        self._not_before = 0.0
+
+    @property
+    def idle_seconds(self) -> float | None:
+        """How long to wait for a commit before `empty` is called; None if it is empty already."""
+        return IDLE_SECONDS if self._dirty else None
+
+    def committed(self) -> None:
+        """Empty the log if a commit has brought it over its size."""
+        self._dirty = True
+        if self._bytes() > self._bytes_max and time.monotonic() >= self._not_before:
+            self._connection.execute(f"PRAGMA busy_timeout={int(READERS_SECONDS * 1000)}")
+            self.empty()
+            self._connection.execute("PRAGMA busy_timeout=0")
+            if self._dirty:
+                self._not_before = time.monotonic() + AGAIN_SECONDS
+                _log.warning(
+                    "%s has %d bytes: a reader holds a transaction open, so it can't be emptied",
+                    self._path,
+                    self._bytes(),
+                )
+
+    def empty(self) -> None:
+        """Move the log into the file and truncate it, unless a reader is in the way."""
+        try:
+            busy, *_ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error as error:
+            # What was committed stays readable from the log; a full disk is no reason to stop.
+            _log.warning("%s could not be emptied: %s", self._path, error)
+            busy = 1
+        self._dirty = bool(busy)
+
+    def _bytes(self) -> int:
+        try:
+            return self._path.stat().st_size
+        except OSError:
+            return 0
