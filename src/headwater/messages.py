@@ -64,7 +64,6 @@ class Request(Generic[R_co]):
     __slots__ = ()
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
 class RecordMeta(msgspec.StructMeta):
     """Makes records frozen by default and takes message options in the class header."""
 
@@ -86,11 +85,15 @@ class RecordMeta(msgspec.StructMeta):
         return cls
 
 
-class Value(msgspec.Struct, metaclass=RecordMeta):
+# The transform stands on the classes and not on the metaclass, because msgspec.Struct has one
+# that is not frozen by default, and mypy believes the nearest base class before a metaclass.
+@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
+class Value(msgspec.Struct, metaclass=RecordMeta, frozen=True):
     """A frozen part of messages, compared by content: money, an address, an order line."""
 
 
-class Message(msgspec.Struct, metaclass=RecordMeta):
+@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
+class Message(msgspec.Struct, metaclass=RecordMeta, frozen=True):
     """A frozen record that is sent, published or appended."""
 
 
