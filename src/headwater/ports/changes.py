@@ -49,8 +49,8 @@ class Append(msgspec.Struct, frozen=True):
 class TagCondition(msgspec.Struct, frozen=True):
     """No event with all of `tags` (and one of `types`, if any are named) came after `after`.
 
-    Events of the same `Changes` don't count: the condition speaks of what was there before.
-    Internal streams count like any other.
+    Events of the same `Changes` don't count, those it repeats neither: the condition speaks of
+    what was there before. Internal streams count like any other.
     """
 
     tags: tuple[str, ...]

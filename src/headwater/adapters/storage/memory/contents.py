@@ -91,7 +91,7 @@ class MemoryContents:
         moved = self._check_checkpoints(changes.checkpoints)
         self.log.check_versions(changes.appends, staged)
         for condition in changes.conditions:
-            self.log.check_condition(condition)
+            self.log.check_condition(condition, staged)
         for guard in changes.guards:
             self.collection(guard.collection).check_version(guard.key, guard.expected)
         self._write_rows(changes.rows)

@@ -20,12 +20,14 @@ class StagedAppends(msgspec.Struct):
     """What the appends of one `Changes` would do to the log, if nothing speaks against it.
 
     `found` holds for each append the version its stream had before it, or None where the
-    append repeats an earlier one and its expected version no longer matters.
+    append repeats an earlier one and its expected version no longer matters. `repeated` holds
+    where the events stand that are repeated.
     """
 
     events: list[StoredEvent]
     found: list[int | None]
     answers: list[Appended]
+    repeated: set[int]
 
 
 class MemoryLog:
@@ -51,16 +53,18 @@ class MemoryLog:
             IdempotencyConflictError: an id is known, and this is no repetition.
         """
         recorded_at = max(now, self._events[-1].recorded_at) if self._events else now
-        staged = StagedAppends([], [], [])
+        staged = StagedAppends([], [], [], set())
         ids: dict[bytes, StoredEvent] = {}
         versions: dict[str, int] = {}
         for append in appends:
             stream_id = append.stream_id
             version = versions.get(stream_id, len(self._streams.get(stream_id, ())))
             repeated = self._repeated(append, ids)
-            if repeated is not None:
+            if repeated:
+                last = repeated[-1]
                 staged.found.append(None)
-                staged.answers.append(Appended(stream_id, repeated.version, repeated.position))
+                staged.answers.append(Appended(stream_id, last.version, last.position))
+                staged.repeated.update(stored.position for stored in repeated)
                 continue
             staged.found.append(version)
             position = 0
@@ -76,11 +80,11 @@ class MemoryLog:
             staged.answers.append(Appended(stream_id, version, position))
         return staged
 
-    def _repeated(self, append: Append, staged: dict[bytes, StoredEvent]) -> StoredEvent | None:
-        """Return where the last event stands if *append* repeats an earlier one, else None."""
+    def _repeated(self, append: Append, staged: dict[bytes, StoredEvent]) -> Sequence[StoredEvent]:
+        """Return the stored events if *append* repeats an earlier one, else nothing."""
         known = [staged.get(event.id) or self._by_id.get(event.id) for event in append.events]
         if not any(known):
-            return None
+            return ()
         last: StoredEvent | None = None
         for event, stored in zip(append.events, known, strict=True):
             if stored is None:
@@ -97,7 +101,7 @@ class MemoryLog:
                 event for event, stored in zip(append.events, known, strict=True) if stored
             )
             raise _known(first, "other events of the same append are not")
-        return last
+        return [stored for stored in known if stored is not None]
 
     def check_versions(self, appends: Sequence[Append], staged: StagedAppends) -> None:
         """Raise unless each stream was at its expected version when its append's turn came.
@@ -109,8 +113,8 @@ class MemoryLog:
             if found is not None and not append.expected.allows(found):
                 raise ConcurrencyError(append.stream_id, expected=append.expected, actual=found)
 
-    def check_condition(self, condition: TagCondition) -> None:
-        """Raise if an event that *condition* excludes was added.
+    def check_condition(self, condition: TagCondition, staged: StagedAppends) -> None:
+        """Raise if an event that *condition* excludes was added, other than by a repetition.
 
         Raises:
             TagConditionError: one was; the error names the first.
@@ -118,6 +122,8 @@ class MemoryLog:
         tags = frozenset(condition.tags)
         for position in self._positions_after(condition.after, tags):
             event = self._events[position - 1]
+            if position in staged.repeated:
+                continue
             if tags.issubset(event.tags) and (not condition.types or event.type in condition.types):
                 raise TagConditionError(
                     condition.tags, after=condition.after, position=event.position

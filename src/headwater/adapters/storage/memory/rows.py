@@ -1,5 +1,6 @@
 """Collections of rows in memory, with an index from each indexed value to its rows."""
 
+import binascii
 import re
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -209,7 +210,10 @@ def _member(members: object, name: str, kind: IndexKind) -> IndexValue:
     value = cast("dict[str, object]", members).get(name) if isinstance(members, dict) else None
     match kind, value:
         case IndexKind.BYTES, str():
-            return b64decode(value)
+            try:
+                return b64decode(value, validate=True)
+            except binascii.Error:
+                return None
         case IndexKind.TEXT, str():
             return value
         case IndexKind.INTEGER, bool() | int():

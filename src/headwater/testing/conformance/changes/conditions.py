@@ -107,6 +107,21 @@ class ConditionsConformance(StorageSuite):
 
         assert committed.position == 1
 
+    async def test_a_tag_condition_does_not_count_events_that_the_same_changes_repeat(
+        self, storage: Storage
+    ) -> None:
+        decided = Changes(
+            appends=(append("seat-1", new_event(tags=("seat:1",))),),
+            conditions=(TagCondition(("seat:1",), 0),),
+        )
+        first = await storage.commit(decided)
+
+        assert await storage.commit(decided) == first
+        await storage.commit(appending("seat-1", new_event(tags=("seat:1",))))
+        with pytest.raises(TagConditionError) as refusal:
+            await storage.commit(decided)
+        assert refusal.value.position == 2
+
     async def test_every_tag_condition_must_hold(self, storage: Storage) -> None:
         await storage.commit(appending("seat-2", new_event(tags=("seat:2",))))
 

@@ -17,7 +17,10 @@ from headwater.testing.conformance.suite import StorageSuite
 
 CITY = IndexedField("city", IndexKind.TEXT)
 FIELDS = ("id", "city", "age", "score", "photo", "vip")
-AWKWARD_NAMES = ["order", "select", "events", "sqlite_sequence", "pg_class", "x" * 63]
+AWKWARD_NAMES = [
+    *("order", "select", "events", "temp", "main", "x" * 63),
+    *("headwater_events", "sqlite_sequence", "pg_class"),
+]
 NOT_NAMES = ["", "Users", "1st", "_x", "a-b", "a b", 'a"', "a;b", "ü", "x" * 64, "a\n"]
 
 
