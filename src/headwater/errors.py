@@ -97,6 +97,17 @@ class HandlerNotFoundError(ConfigurationError):
         super().__init__(problem)
 
 
+class AmbiguousHandlerError(ConfigurationError):
+    """A request has no handler of its own, and two of its base classes have one each."""
+
+    def __init__(self, message_type: type, first: type, second: type) -> None:
+        self.message_type, self.first, self.second = message_type, first, second
+        super().__init__(
+            f"{message_type.__name__} has no handler of its own, and both {first.__name__} and "
+            f"{second.__name__}, of which it is one, have. Write a handler for it."
+        )
+
+
 class NotPublishableError(ConfigurationError):
     """A published type can reach nobody but durable subscribers, which read the log."""
 
@@ -398,6 +409,17 @@ class RowMissingError(HeadwaterError):
         super().__init__(
             f"{projection}: {event_type} at position {position} needs row {key!r}, which does "
             f"not exist. Annotate the row as '… | None' if it may be missing."
+        )
+
+
+class ProjectionKeyError(HeadwaterError):
+    """A projection's method returned a row of another key than the event belongs to."""
+
+    def __init__(self, method: str, *, expected: str, actual: str) -> None:
+        self.method, self.expected, self.actual = method, expected, actual
+        super().__init__(
+            f"{method} returned a row with key {actual!r} for an event of row {expected!r}. Return "
+            f"that row changed, or say with @applies(key=…) which row the event belongs to."
         )
 
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -27,18 +27,17 @@ from headwater.unit_of_work.unit import UnitOfWork
 from headwater.unit_of_work.units import Units
 
 A = TypeVar("A", bound=Aggregate)
-E = TypeVar("E")
 
 READ_PAGE_EVENTS = 1000
 
 
-class EventData(msgspec.Struct, Generic[E], frozen=True):
+class EventData(msgspec.Struct, frozen=True):
     """An event to append, with what `EventStore.append` would else choose for it.
 
     `id` makes the append idempotent; `occurred_at` is the domain's time, now by default.
     """
 
-    payload: E
+    payload: Any
     id: UUID | None = None
     occurred_at: datetime | None = None
     tags: tuple[str, ...] = ()
@@ -186,7 +185,7 @@ class EventStore:
         return StandaloneRepository(self._units, aggregate)
 
     def _new(self, event: object, envelope: Envelope) -> NewEvent:
-        data = cast("EventData[Any]", event) if isinstance(event, EventData) else EventData(event)
+        data = event if isinstance(event, EventData) else EventData(event)
         return envelope.enclose(
             data.payload,
             codec=self.codec,

@@ -207,8 +207,8 @@ class Runner:
                 arrival.payload = self._codec.decode(
                     stored.type, stored.schema_version, stored.data
                 )
-                key = self._consumer.key_of(arrival)
-                arrival.partition = partition_of(key, len(self._checkpoints))
+                arrival.key = self._consumer.key_of(arrival)
+                arrival.partition = partition_of(arrival.key, len(self._checkpoints))
             except Exception as error:  # noqa: BLE001 - told after what comes before it
                 return arrivals, stored.position - 1, (arrival, error)
             arrivals.append(arrival)

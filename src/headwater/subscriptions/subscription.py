@@ -33,10 +33,11 @@ class Subscription(msgspec.Struct, frozen=True):
 class Arrival:
     """An event that has been read and decoded; its record is made when somebody asks."""
 
-    __slots__ = ("_recorded", "partition", "payload", "stored")
+    __slots__ = ("_recorded", "key", "partition", "payload", "stored")
 
     def __init__(self, stored: StoredEvent, payload: object) -> None:
-        self.stored, self.payload, self.partition = stored, payload, 0
+        self.stored, self.payload = stored, payload
+        self.key, self.partition = "", 0
         self._recorded: Recorded[Any] | None = None
 
     @property

@@ -136,7 +136,7 @@ class RowType(Generic[M]):
         return RowChange(
             self.spec.name,
             self.key_of(row),
-            self._codec.encode_value(row, self.model),
+            self._codec.encode_value(row, self.model, exact=True),
             tuple([encode(getattr(row, name)) for name, encode in self._getters]),
             expected,
         )

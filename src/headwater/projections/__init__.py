@@ -1,0 +1,1 @@
+"""Projections: read models computed from the log."""

@@ -1,0 +1,106 @@
+"""Runs a projection: folds each partition's events into rows and commits them together."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+from headwater.domain.read_model import ReadModel
+from headwater.errors import ProjectionKeyError, RowMissingError
+from headwater.ports.changes import Changes, RowChange
+from headwater.ports.rows import Row
+from headwater.ports.storage import Storage
+from headwater.projections.projection import Folds, Projection
+from headwater.subscriptions.subscription import Arrival, MoveCheckpoint, Worked
+from headwater.unit_of_work.row_type import RowType
+
+M = TypeVar("M", bound=ReadModel)
+
+
+class ProjectionConsumer(Generic[M]):
+    """Folds events into the rows of one read model, which live in *target*.
+
+    A page's rows are read at once. A partition's rows and its checkpoint are committed
+    together, so each event changes its row exactly once.
+    """
+
+    def __init__(
+        self, projection: Projection[M], *, folds: Folds, rows: RowType[M], target: Storage
+    ) -> None:
+        self._projection, self._folds = projection, folds
+        self._type, self._target = rows, target
+        self._stored: Mapping[str, Row] = {}
+
+    def key_of(self, arrival: Arrival) -> str:
+        """Return the key of the row that *arrival* belongs to."""
+        return self._folds.key_of(arrival)
+
+    async def prepare(self, arrivals: Sequence[Arrival]) -> None:
+        """Read the rows that a page belongs to."""
+        keys = tuple({arrival.key: None for arrival in arrivals})
+        self._stored = await self._target.get_rows(self._type.name, keys)
+
+    async def work(self, batch: Sequence[Arrival], move: MoveCheckpoint) -> Worked:
+        """Fold *batch*; commit the rows as they are after the last event that succeeded."""
+        rows, worked = self._fold_all(batch)
+        while True:
+            try:
+                changes = self._changes(rows)
+                break
+            except _UnwritableRowError as unwritable:
+                # What made the row unwritable is its last event so far; stop before that one.
+                done = max(n for n in range(worked.done) if batch[n].key == unwritable.key)
+                rows, _ = self._fold_all(batch[:done])
+                worked = Worked(done, unwritable.reason)
+        moves = move(worked)
+        if moves or changes:
+            await self._target.commit(Changes(rows=changes, checkpoints=moves))
+        return worked
+
+    def _fold_all(self, batch: Sequence[Arrival]) -> tuple[dict[str, M | None], Worked]:
+        rows: dict[str, M | None] = {}
+        done = 0
+        try:
+            for arrival in batch:
+                key = arrival.key
+                rows[key] = self._fold(arrival, rows[key] if key in rows else self._row(key))
+                done += 1
+        except Exception as error:  # noqa: BLE001 - the end of a delivery: told in the status
+            return rows, Worked(done, error)
+        return rows, Worked(done)
+
+    def _changes(self, rows: Mapping[str, M | None]) -> tuple[RowChange, ...]:
+        changes: list[RowChange] = []
+        for key, row in rows.items():
+            if row is not None:
+                try:
+                    changes.append(self._type.written(row, expected=None))
+                except Exception as error:
+                    raise _UnwritableRowError(key, error) from error
+            elif key in self._stored:
+                changes.append(RowChange(self._type.name, key, None))
+        return tuple(changes)
+
+    def _row(self, key: str) -> M | None:
+        stored = self._stored.get(key)
+        return self._type.decode(stored) if stored is not None else None
+
+    def _fold(self, arrival: Arrival, before: M | None) -> M | None:
+        fold = self._folds[type(arrival.payload)]
+        if before is None and fold.row_required:
+            raise RowMissingError(
+                type(self._projection).__qualname__,
+                arrival.stored.type,
+                arrival.key,
+                arrival.stored.position,
+            )
+        event: Any = arrival.recorded if fold.recorded else arrival.payload
+        after: M | None = fold.function(self._projection, event, before)
+        if after is not None and self._type.key_of(after) != arrival.key:
+            raise ProjectionKeyError(
+                fold.name, expected=arrival.key, actual=self._type.key_of(after)
+            )
+        return after
+
+
+class _UnwritableRowError(Exception):
+    def __init__(self, key: str, reason: Exception) -> None:
+        self.key, self.reason = key, reason

@@ -1,0 +1,179 @@
+"""What a projection is, and what its methods say of themselves."""
+
+import inspect
+import typing
+from collections.abc import Callable
+from operator import attrgetter
+from types import NoneType, UnionType
+from typing import Any, ClassVar, Final, Generic, TypeVar, Union, cast, get_args, get_origin
+
+import msgspec
+
+from headwater.domain.applies import applies_methods, where_is
+from headwater.domain.read_model import ReadModel, row_options
+from headwater.errors import UnknownEventError, WiringError, WiringFault
+from headwater.mediator.signatures import messages_in
+from headwater.subscriptions.subscription import PARTITIONS, Arrival
+from headwater.unit_of_work.row_type import key_text
+
+M = TypeVar("M", bound=ReadModel)
+
+_ADVICE: Final = "Write: def placed(self, event: OrderPlaced, row: OrderSummary | None)."
+
+
+class Projection(Generic[M]):
+    """Derive from it to compute rows of one read model, by pure methods::
+
+        class OrderSummaries(Projection[OrderSummary]):
+            @applies
+            def placed(self, event: OrderPlaced, row: OrderSummary | None) -> OrderSummary: ...
+
+    A method gets an event (or ``Recorded[OrderPlaced]``) and the row it belongs to, and returns
+    the row as it is afterwards, or None to delete it. Where `row` can't be None, a missing row
+    is an error. The row's key is the event's field of the same name as the read model's key, or
+    what ``@applies(key=function)`` returns for the event.
+
+    In the class header, `partitions` says how many run side by side (stored when the
+    projection first runs, then fixed) and `name` replaces the derived name.
+    """
+
+    partitions: ClassVar[int] = PARTITIONS
+    projection_name: ClassVar[str | None] = None
+
+    def __init_subclass__(
+        cls, *, name: str | None = None, partitions: int | None = None, **further: Any
+    ) -> None:
+        super().__init_subclass__(**further)
+        cls.projection_name = name
+        if partitions is not None:
+            cls.partitions = partitions
+
+
+def model_of(projection: type[Projection[M]]) -> type[M]:
+    """Return the read model that *projection* names in brackets.
+
+    Raises:
+        WiringError: it names none.
+    """
+    for cls in projection.__mro__:
+        for base in getattr(cls, "__orig_bases__", ()):
+            if get_origin(base) is Projection and isinstance(get_args(base)[0], type):
+                return cast("type[M]", get_args(base)[0])
+    raise WiringError(
+        [
+            WiringFault(
+                f"{projection.__qualname__} does not say which read model it computes.",
+                where=f"{projection.__module__}.{projection.__qualname__}",
+                advice=f"Write: class {projection.__name__}(Projection[OrderSummary]).",
+            )
+        ]
+    )
+
+
+class Fold(msgspec.Struct, frozen=True):
+    """One method: what it is called with, and for which events."""
+
+    function: Callable[[Any, Any, Any], Any]
+    name: str
+    events: tuple[type, ...]
+    recorded: bool
+    row_required: bool
+    key: Callable[[Any], object]
+
+
+class Folds(dict[type, Fold]):
+    """Finds the method for an event's type; the most specific one counts."""
+
+    def __init__(self, projection: type[Projection[Any]]) -> None:
+        """Read the methods of *projection*.
+
+        Raises:
+            WiringError: with all that is wrong with them.
+        """
+        super().__init__()
+        self._owner = projection
+        self.model = model_of(projection)
+        self._by_event: dict[type, Fold] = {}
+        faults: list[WiringFault] = []
+        methods = applies_methods(projection)
+        for method in methods:
+            try:
+                fold = _fold(method.function, method.mark.key, self.model)
+            except WiringError as error:
+                faults += error.faults
+                continue
+            for event in fold.events:
+                first = self._by_event.setdefault(event, fold)
+                if first is not fold:
+                    problem = f"{fold.name} and {first.name} both apply {event.__name__}."
+                    faults.append(WiringFault(problem, where=method.where, advice="Keep one."))
+        if not methods:
+            where = f"{projection.__module__}.{projection.__qualname__}"
+            problem = f"{projection.__qualname__} has no @applies method."
+            faults.append(WiringFault(problem, where=where, advice=_ADVICE))
+        if faults:
+            raise WiringError(faults)
+
+    @property
+    def events(self) -> tuple[type, ...]:
+        """The event types that the methods name."""
+        return tuple(self._by_event)
+
+    def __missing__(self, event: type) -> Fold:
+        for base in event.__mro__:
+            if base in self._by_event:
+                fold = self[event] = self._by_event[base]
+                return fold
+        raise UnknownEventError(self._owner.__qualname__, event.__qualname__)
+
+    def key_of(self, arrival: Arrival) -> str:
+        """Return the key of the row that *arrival* belongs to.
+
+        Raises:
+            ValueError: it is empty or of a type that can't be a key.
+        """
+        fold = self[type(arrival.payload)]
+        return key_text(fold.key(arrival.recorded if fold.recorded else arrival.payload))
+
+
+def _fold(
+    function: Callable[..., Any], key: Callable[[Any], object] | None, model: type[ReadModel]
+) -> Fold:
+    name, where = function.__qualname__, where_is(function)
+    parameters = list(inspect.signature(function).parameters)
+    try:
+        hints = typing.get_type_hints(function)
+        events, recorded = messages_in(hints[parameters[1]])
+        row = hints[parameters[2]]
+    except (NameError, KeyError, IndexError, ValueError) as error:
+        problem = f"{name} does not say what it takes: {error}."
+        raise WiringError([WiringFault(problem, where=where, advice=_ADVICE)]) from error
+    members = get_args(row) if get_origin(row) in (Union, UnionType) else (row,)
+    if [member for member in members if member is not NoneType] != [model]:
+        problem = f"{name} takes a row of {row}, but the projection is of {model.__name__}."
+        raise WiringError([WiringFault(problem, where=where, advice=_ADVICE)])
+    return Fold(
+        function,
+        name,
+        events,
+        recorded,
+        NoneType not in members,
+        key or _key_by_field(name, where, events, row_options(model).key, recorded=recorded),
+    )
+
+
+def _key_by_field(
+    name: str, where: str, events: tuple[type, ...], field: str, *, recorded: bool
+) -> Callable[[Any], object]:
+    missing = [event.__name__ for event in events if not _has_field(event, field)]
+    if missing:
+        problem = f"{name}: {', '.join(missing)} has no field {field!r} to find the row by."
+        advice = "Write: @applies(key=lambda event: event.…)."
+        raise WiringError([WiringFault(problem, where=where, advice=advice)])
+    get = attrgetter(field)
+    return (lambda event: get(event.payload)) if recorded else get
+
+
+def _has_field(event: type, field: str) -> bool:
+    annotated = any(field in vars(base).get("__annotations__", {}) for base in event.__mro__)
+    return annotated or hasattr(event, field)
