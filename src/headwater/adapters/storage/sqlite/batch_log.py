@@ -172,7 +172,7 @@ class LogOverlay:
             )
             source, place = f"headwater_event_tags AS tag0{others}", "tag0.position"
             source += " CROSS JOIN headwater_events AS event ON event.position = tag0.position"
-            wanted: list[str | int] = [*tags[1:], tags[0], condition.after]
+            wanted: list[Any] = [*tags[1:], tags[0], condition.after]
             where = ["tag0.tag = ?", "tag0.position > ?"]
         else:
             source, place = "headwater_events AS event", "event.position"

@@ -8,7 +8,6 @@ from typing import Final
 
 import msgspec
 
-from headwater.adapters.storage.sqlite.schema import STRICT_TABLES
 from headwater.errors import ConfigurationError, InvalidNameError
 from headwater.ports.changes import IndexValue, RowChange
 from headwater.ports.rows import (
@@ -21,8 +20,6 @@ from headwater.ports.rows import (
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
 _RESERVED: Final = ("headwater_", "sqlite_")
-# ANY keeps a value as it is; so does BLOB where SQLite does not know ANY yet.
-_SHOWN: Final = "ANY" if STRICT_TABLES else "BLOB"
 COLUMN_TYPES: Final = {
     IndexKind.TEXT: "TEXT",
     IndexKind.INTEGER: "INTEGER",
@@ -38,18 +35,22 @@ _PYTHON_TYPES: Final[Mapping[IndexKind, frozenset[type]]] = {
 
 
 class Collection:
-    """The table of a collection; every identifier in its statements matched the pattern.
+    """The table of a collection, and the view that shows it to plain SQL.
 
-    `_key`, `_version` and `_data` hold the row; each JSON member is shown as a column of its
-    name, which takes no room; `_ix_<field>` holds what an indexed field sorts by.
+    The table has `_key`, `_version` and `_data`, and `_ix_<field>` with what an indexed field
+    sorts by. The view is named as the collection and has a column for each JSON member beside
+    them. (Generated columns in the table would do too, but SQLite works them out at each write.)
+    Every identifier in a statement has matched the pattern.
     """
 
-    __slots__ = ("delete", "places", "spec", "table", "unique", "upsert")
+    __slots__ = ("delete", "places", "spec", "table", "unique", "upsert", "view")
 
     def __init__(self, spec: CollectionSpec) -> None:
         check_names(spec)
         self.spec = spec
-        self.table = f'"{spec.name}"'
+        self.table = f"headwater_rows_{spec.name}"
+        # SQLite keeps sqlite_… to itself and we headwater_…; no collection begins with "_".
+        self.view = f"_{spec.name}" if spec.name.startswith(_RESERVED) else spec.name
         self.places = {field.name: place for place, field in enumerate(spec.indexed)}
         self.unique = tuple(
             (place, field.name) for place, field in enumerate(spec.indexed) if field.unique
@@ -107,13 +108,12 @@ class Collection:
             )
 
     def table_columns(self) -> tuple[str, ...]:
-        """Return the definitions of the columns that hold and show the rows."""
-        shown = (shown_column(field) for field in self.spec.fields)
+        """Return the definitions of the table's columns."""
         return (
             "_key TEXT PRIMARY KEY NOT NULL",
             "_version INTEGER NOT NULL",
             "_data TEXT NOT NULL",
-            *shown,
+            *(indexed_column(field) for field in self.spec.indexed),
         )
 
 
@@ -131,20 +131,11 @@ def check_names(spec: CollectionSpec) -> None:
             raise InvalidNameError(
                 kind, name, "it must begin with a-z and hold at most 63 of a-z, 0-9 and _"
             )
-    if spec.name.startswith(_RESERVED):
-        raise InvalidNameError(
-            "collection name", spec.name, f"{' and '.join(_RESERVED)} are taken as beginnings"
-        )
 
 
 def column_of(field: str) -> str:
     """Return the column that holds what *field* sorts by."""
     return f"_ix_{field}"
-
-
-def shown_column(field: str) -> str:
-    """Return the definition of the column that shows a JSON member to plain SQL."""
-    return f"\"{field}\" {_SHOWN} AS (json_extract(_data, '$.{field}')) VIRTUAL"
 
 
 def indexed_column(field: IndexedField) -> str:
@@ -156,8 +147,10 @@ def index_value(data: str, field: str, kind: str) -> IndexValue:
     """Return what a row is found by when only its JSON is at hand, as `Rows` promises it."""
     value = msgspec.json.decode(data, type=dict[str, object]).get(field)
     match IndexKind(kind), value:
-        case (IndexKind.TEXT, str()) | (IndexKind.INTEGER, int()):
+        case IndexKind.TEXT, str():
             return value
+        case IndexKind.INTEGER, int():
+            return int(value)
         case IndexKind.REAL, int() | float() if not isinstance(value, bool):
             return float(value)
         case IndexKind.BYTES, str():

@@ -11,7 +11,6 @@ from headwater.adapters.storage.sqlite.collection import (
     column_of,
     index_value,
     indexed_column,
-    shown_column,
 )
 from headwater.adapters.storage.sqlite.connections import writing
 from headwater.adapters.storage.sqlite.schema import table_options
@@ -52,27 +51,26 @@ def prepare(
 
 
 def _make(connection: sqlite3.Connection, collection: Collection) -> None:
-    name = collection.spec.name
-    taken = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone()
+    taken = connection.execute(
+        "SELECT 1 FROM sqlite_master WHERE name = ?", (collection.view,)
+    ).fetchone()
     if taken:
         raise ConfigurationError(
-            f"{name!r} can't be a collection: the file has a table or view of this name that is "
-            f"not Headwater's. Name the collection otherwise."
+            f"{collection.view!r} can't be a collection: the file has a table or view of this "
+            f"name that is not Headwater's. Name the collection otherwise."
         )
-    columns = [*collection.table_columns(), *map(indexed_column, collection.spec.indexed)]
     connection.execute(
-        f"CREATE TABLE {collection.table} ({', '.join(columns)}) {table_options('WITHOUT ROWID')}"
+        f"CREATE TABLE {collection.table} ({', '.join(collection.table_columns())}) "
+        f"{table_options('WITHOUT ROWID')}"
     )
     for field in collection.spec.indexed:
         _make_index(connection, collection, field)
+    _make_view(connection, collection, collection.spec.fields)
 
 
 def _fit(connection: sqlite3.Connection, collection: Collection, before: CollectionSpec) -> None:
     table = collection.table
-    columns = _columns(connection, collection)
-    for field in collection.spec.fields:
-        if field not in columns:
-            connection.execute(f"ALTER TABLE {table} ADD COLUMN {shown_column(field)}")
+    columns = _columns(connection, table)
     known = {field.name: field for field in before.indexed}
     wanted = {field.name: field for field in collection.spec.indexed}
     for name in known.keys() - wanted.keys():
@@ -93,12 +91,24 @@ def _fit(connection: sqlite3.Connection, collection: Collection, before: Collect
         else:
             _fill(connection, collection, field)
         _make_index(connection, collection, field)
+    shown = [name for name in _columns(connection, collection.view) if not name.startswith("_")]
+    connection.execute(f'DROP VIEW "{collection.view}"')
+    _make_view(connection, collection, dict.fromkeys([*shown, *collection.spec.fields]))
 
 
-def _columns(connection: sqlite3.Connection, collection: Collection) -> dict[str, str]:
-    # Unlike table_info, it lists generated columns too.
+def _make_view(
+    connection: sqlite3.Connection, collection: Collection, fields: Iterable[str]
+) -> None:
+    shown = [f"json_extract(_data, '$.{field}') AS \"{field}\"" for field in fields]
+    connection.execute(
+        f'CREATE VIEW "{collection.view}" AS '
+        f"SELECT {', '.join([*shown, '*'])} FROM {collection.table}"
+    )
+
+
+def _columns(connection: sqlite3.Connection, table: str) -> dict[str, str]:
     rows: Sequence[tuple[str, str]] = connection.execute(
-        "SELECT name, type FROM pragma_table_xinfo(?)", (collection.spec.name,)
+        "SELECT name, type FROM pragma_table_info(?)", (table,)
     ).fetchall()
     return dict(rows)
 
@@ -131,4 +141,4 @@ def _make_index(
 
 def _index(collection: Collection, field: str) -> str:
     # A "." can't be in either name, so that no two indexes get one name.
-    return f'"{collection.spec.name}.{field}"'
+    return f'"{collection.table}.{field}"'

@@ -3,7 +3,7 @@
 import random
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
@@ -56,26 +56,30 @@ def open_writer(settings: SqliteSettings) -> sqlite3.Connection:
     """Return a connection that writes; a lock held by others makes it fail at once."""
     connection = _connect(settings.path)
     try:
-        mode = until_free(
-            lambda: connection.execute("PRAGMA journal_mode=WAL").fetchone(), settings.busy_seconds
-        )
-        if mode != ("wal",):
-            raise UnsupportedFileSystemError(
-                f"{settings.path} can't have a write-ahead log here (journal_mode is {mode[0]}); "
-                f"use a local disk.",
-                where=str(settings.path),
-            )
-        connection.execute(f"PRAGMA synchronous={settings.durability.upper()}")
-        connection.execute(f"PRAGMA cache_size=-{CACHE_KIBIBYTES}")
-        connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
-        connection.execute(f"PRAGMA journal_size_limit={settings.wal_bytes_max}")
-        if settings.file_bytes_max is not None:
-            (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
-            connection.execute(f"PRAGMA max_page_count={settings.file_bytes_max // page_bytes}")
+        _set_up(connection, settings)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _set_up(connection: sqlite3.Connection, settings: SqliteSettings) -> None:
+    (mode,) = until_free(
+        lambda: connection.execute("PRAGMA journal_mode=WAL").fetchone(), settings.busy_seconds
+    )
+    if mode != "wal":
+        raise UnsupportedFileSystemError(
+            f"{settings.path} can't have a write-ahead log here (journal_mode is {mode}); use a "
+            f"local disk.",
+            where=str(settings.path),
+        )
+    connection.execute(f"PRAGMA synchronous={settings.durability.upper()}")
+    connection.execute(f"PRAGMA cache_size=-{CACHE_KIBIBYTES}")
+    connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+    connection.execute(f"PRAGMA journal_size_limit={settings.wal_bytes_max}")
+    if settings.file_bytes_max is not None:
+        (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+        connection.execute(f"PRAGMA max_page_count={settings.file_bytes_max // page_bytes}")
 
 
 def open_reader(settings: SqliteSettings) -> sqlite3.Connection:
@@ -113,7 +117,7 @@ def until_free(step: Callable[[], _Result], seconds: float) -> _Result:
 
 
 @contextmanager
-def writing(connection: sqlite3.Connection, *, busy_seconds: float) -> Iterator[None]:
+def writing(connection: sqlite3.Connection, *, busy_seconds: float) -> Generator[None]:
     """Hold the file for writing; commit at the end, or roll back if something is raised."""
     until_free(lambda: connection.execute("BEGIN IMMEDIATE"), busy_seconds)
     try:

@@ -95,11 +95,8 @@ def _terms(where: LogFilter) -> Iterable[tuple[str, Sequence[str]]]:
 
 
 def _events(rows: Iterable[tuple[Any, ...]]) -> tuple[StoredEvent, ...]:
-    return tuple(
-        [
-            StoredEvent(*row[:_TAGS])
-            if row[_TAGS] is None
-            else StoredEvent(*row[:_TAGS], _decode_tags(row[_TAGS]))
-            for row in rows
-        ]
-    )
+    return tuple([_event(row) if row[_TAGS] else StoredEvent(*row[:_TAGS]) for row in rows])
+
+
+def _event(row: Sequence[Any]) -> StoredEvent:
+    return msgspec.structs.replace(StoredEvent(*row[:_TAGS]), tags=_decode_tags(row[_TAGS]))

@@ -3,7 +3,6 @@
 import math
 import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from headwater.adapters.storage.sqlite.collection import Collection
 from headwater.adapters.storage.sqlite.lookup import select_in
@@ -61,7 +60,7 @@ def _where(
 
 def _term(column: str, condition: Condition) -> tuple[str, Sequence[IndexValue]]:
     """Return a comparison in which NULL equals NULL and precedes everything else."""
-    if condition.comparison is Comparison.ONE_OF:
+    if isinstance(condition.value, tuple):
         return _one_of(column, condition.value)
     value = _stored(condition.value)
     match condition.comparison:
@@ -82,13 +81,13 @@ def _term(column: str, condition: Condition) -> tuple[str, Sequence[IndexValue]]
             return ("1", ()) if value is None else (f"{column} >= ?", (value,))
 
 
-def _one_of(column: str, value: Any) -> tuple[str, Sequence[IndexValue]]:
-    values = [_stored(one) for one in (value if isinstance(value, tuple) else (value,))]
-    known = [one for one in values if one is not None]
+def _one_of(column: str, values: Sequence[IndexValue]) -> tuple[str, Sequence[IndexValue]]:
+    stored = [_stored(one) for one in values]
+    known = [one for one in stored if one is not None]
     term = f"{column} IN ({', '.join('?' * len(known))})"
-    return (f"{term} OR {column} IS NULL" if None in values else term), known
+    return (f"{term} OR {column} IS NULL" if None in stored else term), known
 
 
-def _stored(value: Any) -> Any:
+def _stored(value: IndexValue) -> IndexValue:
     # SQLite has no NaN and stores NULL for it.
     return None if isinstance(value, float) and math.isnan(value) else value

@@ -11,7 +11,7 @@ from headwater.errors import ConfigurationError
 Durability: TypeAlias = Literal["full", "normal"]
 
 READERS_MAX: Final = 64
-FILE_BYTES_MIN: Final = 1 << 20
+BYTES_MIN: Final = 1 << 20
 MEMORY_ADVICE: Final = (
     "An SQLite database in memory is seen by one connection only. Use MemoryStorage "
     "(storage='memory://') for a storage that lives as long as its process."
@@ -49,14 +49,16 @@ class SqliteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ConfigurationError(f"{str(self.path)!r} is not a file. {MEMORY_ADVICE}")
         _require("durability", self.durability, "'full' or 'normal'", self.durability in _DURABLE)
         _require("readers", self.readers, f"1 … {READERS_MAX}", 1 <= self.readers <= READERS_MAX)
-        for name in ("busy_seconds", "news_seconds"):
-            seconds = getattr(self, name)
+        for name, seconds in (
+            ("busy_seconds", self.busy_seconds),
+            ("news_seconds", self.news_seconds),
+        ):
             _require(name, seconds, "above 0 and at most 3600", 0 < seconds <= 3600)
-        _require(
-            "wal_bytes_max", self.wal_bytes_max, "1 MiB or more", self.wal_bytes_max >= 1 << 20
-        )
-        most = self.file_bytes_max
-        _require("file_bytes_max", most, "1 MiB or more", most is None or most >= FILE_BYTES_MIN)
+        for name, size in (
+            ("wal_bytes_max", self.wal_bytes_max),
+            ("file_bytes_max", self.file_bytes_max),
+        ):
+            _require(name, size, "1 MiB or more", size is None or size >= BYTES_MIN)
 
     @staticmethod
     def from_url(url: str) -> "SqliteSettings":

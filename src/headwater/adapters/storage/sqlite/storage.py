@@ -66,7 +66,7 @@ class SqliteStorage:
 
     The file is in WAL mode and may hold tables of your own beside Headwater's, whose names
     begin with ``headwater_``. Look at the log with ``SELECT * FROM headwater_log``; each
-    collection is a table of its name, with a column for each field of its rows.
+    collection is a view of its name, with a column for each field of its rows.
     """
 
     def __init__(
