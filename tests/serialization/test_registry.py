@@ -82,7 +82,7 @@ class CarriesModel(Event):
 
 
 class Refers(Event):
-    to: "Nowhere"  # type: ignore[name-defined]  # noqa: F821 # pyright: ignore[reportUndefinedVariable] # is the fault
+    to: "Nowhere"  # type: ignore[name-defined]  # noqa: F821 - is the fault
 
 
 class Box(Event, Generic[T]):

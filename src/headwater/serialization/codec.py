@@ -228,6 +228,8 @@ def _unwritable(value: object, error: Exception) -> str:
     cls = type(value)
     for name in fields_of(cls) or ():
         part = getattr(value, name, None)
+        if part is msgspec.UNSET:
+            continue
         try:
             msgspec.json.encode(part)
         except ENCODE_ERRORS as inner:

@@ -13,7 +13,6 @@ from headwater.serialization.foreign import is_pydantic_class
 from headwater.serialization.sameness import fields_of
 
 ENCODER: Final = msgspec.json.Encoder()
-CANONICAL_ENCODER: Final = msgspec.json.Encoder(order="sorted")
 
 ENCODE_ERRORS: Final = (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError)
 """What writing a value can raise; pydantic's errors are `ValueError`s."""
@@ -42,7 +41,12 @@ def form_of(of: Any) -> Form:
     if problem is not None:
         raise MessageTypeError(_explained(of, problem, frozenset())) from error
     decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(of)
-    return Form(ENCODER.encode, decoder.decode, CANONICAL_ENCODER.encode)
+    return Form(ENCODER.encode, decoder.decode, _canonical)
+
+
+def _canonical(value: Any) -> bytes:
+    # An encoder with an order takes no dicts with keys that aren't text; `to_builtins` does.
+    return ENCODER.encode(msgspec.to_builtins(value, str_keys=True, order="sorted"))
 
 
 def _problem_of(of: Any) -> tuple[str | None, Exception | None]:
@@ -78,7 +82,7 @@ def _pydantic_form(cls: Any) -> Form:
         return cls.__pydantic_validator__.validate_json(text, strict=True)
 
     def canonical(value: Any) -> bytes:
-        return CANONICAL_ENCODER.encode(msgspec.json.decode(encode(value)))
+        return _canonical(msgspec.json.decode(encode(value)))
 
     return Form(encode, decode, canonical)
 

@@ -73,7 +73,12 @@ def _same_decimal(first: Decimal, second: Decimal) -> bool:
 
 
 def _same_moment(first: datetime | time, second: datetime | time) -> bool:
-    return has_fixed_offset(first) and first == second and first.utcoffset() == second.utcoffset()
+    return (
+        has_fixed_offset(first)
+        and first == second
+        and first.utcoffset() == second.utcoffset()
+        and first.fold == second.fold
+    )
 
 
 def has_fixed_offset(moment: datetime | time) -> bool:
@@ -93,8 +98,14 @@ def fields_of(cls: Any) -> tuple[str, ...] | None:
     return None
 
 
-def _same_record(names: tuple[str, ...]) -> Same:
-    if not names:
+def _compares_by_identity(cls: Any) -> bool:
+    if issubclass(cls, msgspec.Struct) and cls.__eq__ is msgspec.Struct.__eq__:
+        return not cls.__struct_config__.eq
+    return cls.__eq__ is object.__eq__
+
+
+def _same_record(cls: type, names: tuple[str, ...]) -> Same:
+    if not names or _compares_by_identity(cls):
         return operator.eq
     get: Callable[[Any], tuple[Any, ...]]
     if len(names) == 1:
@@ -141,7 +152,7 @@ class _Checks(dict[type, Same]):
         elif is_pydantic_model(kind):
             check = _same_model
         elif (names := fields_of(kind)) is not None:
-            check = _same_record(names)
+            check = _same_record(kind, names)
         elif issubclass(kind, list | tuple):
             check = _same_sequence
         elif issubclass(kind, set | frozenset):
@@ -196,10 +207,6 @@ def _zone_problem(moment: datetime | time) -> str:
     )
 
 
-def _compares_by_identity(cls: Any) -> bool:
-    return cls.__eq__ is object.__eq__
-
-
 def _parts(given: Any, returned: Any) -> list[tuple[str, Any, Any]]:
     kind = given.__class__
     names = tuple(given.__dict__) if is_pydantic_model(kind) else fields_of(kind)
@@ -216,7 +223,10 @@ def _parts(given: Any, returned: Any) -> list[tuple[str, Any, Any]]:
 
 def shown(value: object) -> str:
     """Return a value for an error's text: at most 80 characters of it, and its type."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception as error:  # noqa: BLE001 - a value that can't be shown must not hide the fault
+        text = f"<no repr: {type(error).__name__}>"
     if len(text) > _SHOWN_LENGTH_MAX:
         text = f"{text[:_SHOWN_LENGTH_MAX]}…"
     return f"{text} ({type(value).__name__})"
