@@ -39,6 +39,9 @@ class EventLoopGuard:
             name: BlockBusterFunction(None, name, scanned_modules=library, excluded_modules=tests)
             for name in ALSO_BLOCKING
         }
+        # Whether a log record goes to a file, a terminal or nowhere is the application's choice.
+        for function in self._blockbuster.functions.values():
+            function.can_block_in("logging/__init__.py", {"callHandlers"})
 
     @contextmanager
     def watch(self) -> Generator[None, None, None]:

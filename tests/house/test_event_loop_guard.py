@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import logging
 import os
 import sqlite3
 import subprocess
@@ -108,3 +109,11 @@ def test_a_test_fails_though_the_library_swallowed_the_error(tmp_path: Path) -> 
 
     assert "The library blocked the event loop: Blocking call to time.sleep" in outcome.stdout
     assert outcome.returncode == pytest.ExitCode.TESTS_FAILED
+
+
+async def test_a_log_record_may_be_written(event_loop_guard: EventLoopGuard) -> None:
+    logs = as_if_in_library(lambda: logging.getLogger("headwater").error("to wherever it goes"))
+
+    logs()
+
+    assert event_loop_guard.blocked == []
