@@ -395,8 +395,8 @@ class ApplyError(AggregateError):
         self.owner, self.id, self.event_type = owner, id, event_type
         self.version, self.problem = version, problem
         super().__init__(
-            f"{owner} {id} can't apply {event_type} as version {version}: {problem}. What applies "
-            f"an event must take every event that was ever recorded; check before recording."
+            f"{f'{owner} {id}'.rstrip()} can't apply {event_type} as version {version}: {problem}. "
+            f"What applies an event must take every one ever recorded; check before recording."
         )
 
 

@@ -3,7 +3,7 @@
 import inspect
 import typing
 from collections.abc import Callable, Iterator
-from types import FunctionType, UnionType
+from types import FunctionType, NoneType, UnionType
 from typing import Any, Final, NamedTuple, TypeVar, Union, cast, overload
 
 from headwater.errors import WiringError, WiringFault
@@ -127,7 +127,8 @@ def annotated_classes(function: Callable[..., Any], parameter: str) -> tuple[typ
     """
     annotation = _resolved(function, parameter)
     classes = tuple(_members(annotation))
-    if not classes or not all(isinstance(cls, type) for cls in classes):
+    # Any is a class since Python 3.11, but nothing is derived from it.
+    if not all(isinstance(cls, type) and cls not in {Any, NoneType} for cls in classes):
         raise _fault(
             f"{function.__qualname__}: {parameter!r} is annotated with {annotation!r}, which is "
             f"no class or union of classes.",

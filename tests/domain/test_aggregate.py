@@ -1,0 +1,386 @@
+"""Aggregates change by the events they record, wholly or not at all."""
+
+import copy
+import dataclasses
+import pickle
+import types
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+from uuid import UUID
+
+import pytest
+
+from headwater.domain import Aggregate, Pending, applies
+from headwater.errors import AggregateError, ApplyError, InvalidNameError, UnknownEventError
+from headwater.messages import Event, RawEvent, options_of
+from tests.domain.shop import (
+    Line,
+    LineAdded,
+    Order,
+    OrderPlaced,
+    OrderShipped,
+    OrderStatus,
+)
+
+ID = UUID(int=7)
+CD = Line("cd", 1)
+BAD = Line("bad", -1)
+
+
+class Happened(Event):
+    text: str = ""
+
+
+class HappenedAgain(Happened):
+    pass
+
+
+@pytest.fixture
+def order() -> Order:
+    return Order.place(ID, CD)
+
+
+# ------------------------------------------------------------------------------- recording
+
+
+def test_recording_applies_an_event_and_keeps_it_for_the_commit(order: Order) -> None:
+    order.ship("X1")
+
+    assert order.status is OrderStatus.SHIPPED
+    assert order.uncommitted_events == (OrderPlaced(ID, (CD,)), OrderShipped(ID, "X1"))
+    assert (order.version, order.committed_version) == (2, 0)
+
+
+def test_uncommitted_events_and_version_are_snapshots(order: Order) -> None:
+    events, pending, version = order.uncommitted_events, order.pending, order.version
+
+    order.ship("X1")
+
+    assert (len(events), len(pending), version) == (1, 1, 1)
+
+
+def test_an_event_can_be_given_its_time_and_tags() -> None:
+    order, noon = Order(ID), datetime(2024, 1, 1, 12, tzinfo=UTC)
+
+    order.record(OrderPlaced(ID, ()), occurred_at=noon, tags=["customer-7"])
+
+    assert order.pending == (Pending(OrderPlaced(ID, ()), noon, ("customer-7",)),)
+    with pytest.raises(ValueError, match="has no time zone"):
+        order.record(OrderPlaced(ID, ()), occurred_at=datetime(2024, 1, 1))  # noqa: DTZ001
+    assert order.version == 1
+
+
+def test_an_instance_goes_on_after_a_commit(order: Order) -> None:
+    order.changes_committed()
+
+    order.ship("X1")
+
+    assert order.uncommitted_events == (OrderShipped(ID, "X1"),)
+    assert (order.version, order.committed_version) == (2, 1)
+
+
+def test_a_commit_of_some_events_leaves_the_later_ones(order: Order) -> None:
+    order.ship("X1")
+
+    order.changes_committed(1)
+
+    assert order.uncommitted_events == (OrderShipped(ID, "X1"),)
+    assert (order.version, order.committed_version) == (2, 1)
+    with pytest.raises(ValueError, match="2 of 1 events"):
+        order.changes_committed(2)
+
+
+def test_an_unknown_event_changes_nothing_and_is_named(order: Order) -> None:
+    with pytest.raises(UnknownEventError, match=f"Order {ID}, version 2, .* for Happened") as error:
+        order.record(Happened())
+
+    assert error.value.event_type == "Happened"
+    assert order.uncommitted_events == (OrderPlaced(ID, (CD,)),)
+
+
+def test_a_failing_applies_leaves_the_aggregate_as_it_was(order: Order) -> None:
+    with pytest.raises(
+        ApplyError, match=f"Order {ID} .* LineAdded as version 2: ValueError: a neg"
+    ):
+        order.add(BAD)
+
+    assert order.lines == [CD]
+    assert order.version == 1
+    order.add(Line("dvd", 2))
+    assert order.lines == [CD, Line("dvd", 2)]
+
+
+def test_the_failure_of_an_applies_is_the_cause(order: Order) -> None:
+    with pytest.raises(ApplyError) as caught:
+        order.add(BAD)
+
+    assert isinstance(caught.value.__cause__, ValueError)
+    assert (caught.value.id, caught.value.version) == (ID, 2)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+@dataclasses.dataclass
+class Counter:
+    count: int = 0
+    seen: list[str] = dataclasses.field(default_factory=list[str])
+
+
+class Holder(Aggregate[str]):
+    """Changes all it has in place, then fails."""
+
+    nested: dict[str, list[set[int]]] = {"a": [{1}]}  # noqa: RUF012 - each instance gets a copy
+    counter: Counter = dataclasses.field(default_factory=Counter)
+    first: list[int] = [1]  # noqa: RUF012 - each instance gets a copy
+    fixed: tuple[list[int], str] = ([1], "x")
+    plain: int = 1
+    gone: int = 1
+    alias: list[int]
+    made: int
+    opaque: object = None
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id)
+        self.alias = self.first
+        self.opaque = (n for n in (1, 2))  # can't be copied
+
+    @applies
+    def _happened(self, event: Happened) -> None:
+        self.nested["a"][0].add(2)
+        self.nested["b"] = []
+        self.counter.count += 1
+        self.counter.seen.append(event.text)
+        self.first.append(2)
+        self.fixed[0].append(2)
+        self.plain = 2
+        self.made = 1
+        self.__dict__.pop("gone", None)
+        if event.text == "bad":
+            raise ValueError("bad")
+
+
+def test_containers_that_were_changed_in_place_are_restored() -> None:
+    holder = Holder("h")
+    opaque = holder.opaque
+
+    with pytest.raises(ApplyError, match="ValueError: bad"):
+        holder.record(Happened("bad"))
+
+    assert holder.nested == {"a": [{1}]}
+    assert holder.counter == Counter()
+    assert (holder.first, holder.fixed, holder.plain, holder.gone) == ([1], ([1], "x"), 1, 1)
+    assert not hasattr(holder, "made")
+    assert holder.alias is holder.first
+    assert holder.opaque is opaque
+
+
+def test_a_success_keeps_the_containers_themselves() -> None:
+    holder = Holder("h")
+    first = holder.first
+
+    holder.record(Happened("fine"))
+
+    assert holder.first is first
+    assert holder.first == [1, 2]
+
+
+def test_an_interrupted_applies_leaves_the_aggregate_as_it_was() -> None:
+    class Interrupted(Aggregate[str]):
+        seen: list[int] = []  # noqa: RUF012 - each instance gets a copy
+
+        @applies
+        def _happened(self, event: Happened) -> None:
+            self.seen.append(1)
+            raise KeyboardInterrupt
+
+    aggregate = Interrupted("i")
+
+    with pytest.raises(KeyboardInterrupt):
+        aggregate.record(Happened())
+
+    assert (aggregate.seen, aggregate.version) == ([], 0)
+
+
+def test_recording_while_applying_is_an_error_that_says_so() -> None:
+    class Recursive(Aggregate[str]):
+        @applies
+        def _happened(self, event: Happened) -> None:
+            self.record(HappenedAgain())
+
+    aggregate = Recursive("r")
+
+    with pytest.raises(ApplyError, match=r"record\(HappenedAgain\) inside an @applies method"):
+        aggregate.record(Happened())
+    with pytest.raises(ApplyError, match=r"record\(HappenedAgain\) inside an @applies method"):
+        aggregate.replay([Happened()])
+
+    assert (aggregate.version, aggregate.uncommitted_events) == (0, ())
+
+
+# --------------------------------------------------------------------------------- loading
+
+
+def test_replay_applies_stored_events_without_keeping_them() -> None:
+    order = Order(ID)
+
+    order.replay([OrderPlaced(ID, (CD,)), OrderShipped(ID, "X1")])
+
+    assert order.status is OrderStatus.SHIPPED
+    assert (order.version, order.committed_version, order.pending) == (2, 2, ())
+
+
+def test_replay_can_go_on_and_takes_any_iterable() -> None:
+    order = Order(ID)
+
+    order.replay(iter([OrderPlaced(ID, (CD,))]))
+    order.replay(event for event in [LineAdded(CD)])
+
+    assert (order.lines, order.version) == ([CD, CD], 2)
+
+
+def test_replay_names_the_event_that_can_not_be_applied() -> None:
+    with pytest.raises(ApplyError, match=f"Order {ID} can't apply LineAdded as version 2"):
+        Order(ID).replay([OrderPlaced(ID, ()), LineAdded(BAD), LineAdded(CD)])
+    with pytest.raises(UnknownEventError, match=f"Order {ID}, version 2, .* Happened"):
+        Order(ID).replay([OrderPlaced(ID, ()), Happened()])
+    with pytest.raises(UnknownEventError, match=r"for legacy\.x"):
+        Order(ID).replay([RawEvent("legacy.x", b"{}")])
+
+
+def test_stored_events_can_not_follow_uncommitted_ones(order: Order) -> None:
+    with pytest.raises(AggregateError, match="has uncommitted events"):
+        order.replay([OrderShipped(ID, "X1")])
+
+
+# -------------------------------------------------------------------------- instances, ids
+
+
+def test_instances_do_not_share_their_defaults() -> None:
+    first, second = Order(ID), Order(ID)
+
+    first.record(LineAdded(CD))
+
+    assert second.lines == Order(ID).lines == []
+
+
+@pytest.mark.parametrize("id", [ID, "a-1", 7])
+def test_an_id_is_a_uuid_a_text_or_an_integer(id: Any) -> None:
+    assert Order(id).id == id
+
+
+@pytest.mark.parametrize("id", [None, True, 1.5, b"x"])
+def test_other_ids_are_refused(id: Any) -> None:
+    with pytest.raises(TypeError, match="The id of Order is UUID, str or int, not"):
+        Order(id)
+
+
+def test_the_id_can_not_be_changed(order: Order) -> None:
+    with pytest.raises(AttributeError):
+        order.id = UUID(int=8)  # type: ignore[misc] # is the fault
+
+
+def test_an_aggregate_shows_class_id_and_version(order: Order) -> None:
+    assert repr(order) == f"<Order {ID} version 1>"
+
+
+def test_copies_are_independent(order: Order) -> None:
+    twin = copy.deepcopy(order)
+
+    twin.add(CD)
+
+    assert (order.version, twin.version) == (1, 2)
+    assert order.lines == [CD]
+
+
+# ----------------------------------------------------------------------------- event types
+
+
+def test_the_event_types_are_those_that_annotations_name() -> None:
+    assert Order.event_types() == (OrderPlaced, LineAdded, OrderShipped)
+
+
+def test_the_most_specific_method_applies_an_event() -> None:
+    class Both(Aggregate[str]):
+        said: str = ""
+
+        @applies
+        def _any(self, event: Event) -> None:
+            self.said += "any "
+
+        @applies
+        def _again(self, event: HappenedAgain) -> None:
+            self.said += "again "
+
+    both = Both("b")
+
+    for event in (Happened(), HappenedAgain(), OrderShipped(ID, "X1")):
+        both.record(event)
+
+    assert both.said == "any again any "
+
+
+def test_a_subclass_inherits_and_overrides_by_name() -> None:
+    class Base(Aggregate[str], stored="state", context="sales"):
+        said: list[str] = []  # noqa: RUF012 - each instance gets a copy
+
+        @applies
+        def _happened(self, event: Happened) -> None:
+            self.said.append("base")
+
+        @applies
+        def _shipped(self, event: OrderShipped) -> None:
+            self.said.append("shipped")
+
+    class Derived(Base, name="other"):
+        def _happened(self, event: Happened) -> None:
+            super()._happened(event)
+            self.said.append("derived")
+
+    derived, base = Derived("d"), Base("b")
+    derived.replay([Happened(), OrderShipped(ID, "X1")])
+    base.replay([Happened()])
+
+    assert (derived.said, base.said) == (["base", "derived", "shipped"], ["base"])
+    assert Derived.stored_as_state
+    assert (options_of(Base).context, options_of(Derived).context) == ("sales", None)
+    assert (Base.aggregate_name(), Derived.aggregate_name()) == ("base", "other")
+
+
+class Later(Aggregate[str]):
+    """Its annotations name classes that stand further down in this module."""
+
+    said: str = ""
+    KINDS: ClassVar[tuple[str, ...]] = ("a",)
+
+    @applies
+    def _first(self, event: "LaterEvent | Happened") -> "None":
+        self.said = type(event).__name__
+
+
+class LaterEvent(Event):
+    pass
+
+
+def test_annotations_may_name_classes_that_are_defined_later() -> None:
+    later = Later("l")
+
+    later.record(LaterEvent())
+
+    assert later.said == "LaterEvent"
+    assert Later.event_types() == (LaterEvent, Happened)
+
+
+# ------------------------------------------------------------------------------------ names
+
+
+@pytest.mark.parametrize(
+    ("class_name", "name"),
+    [("CustomerAccount", "customer_account"), ("HTTPSession", "http_session"), ("Order", "order")],
+)
+def test_the_name_is_the_class_name_in_words(class_name: str, name: str) -> None:
+    assert types.new_class(class_name, (Order,)).aggregate_name() == name  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["Order", "my-order", "1st", "o" * 64, "bestellung_ä"])
+def test_a_name_must_be_safe_in_streams_and_tables(name: str) -> None:
+    with pytest.raises(InvalidNameError, match="name of an aggregate"):
+        types.new_class("Order", (Aggregate,), {"name": name})
