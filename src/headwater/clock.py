@@ -87,7 +87,7 @@ class ManualClock:
             await asyncio.sleep(0)
             return
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        due = self._elapsed + max(1, round(seconds * 1_000_000))
+        due = self._elapsed + round(seconds * 1_000_000)
         heapq.heappush(self._sleepers, (due, next(self._order), woken))
         await woken
 
