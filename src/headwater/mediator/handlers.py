@@ -196,5 +196,5 @@ def check_own_strategy(strategy: Strategy | None) -> None:
 
 def call_site(depth: int = 2) -> str:
     """Return ``file:line`` of the code that called the caller of this function."""
-    frame = sys._getframe(depth)
+    frame = sys._getframe(depth)  # pyright: ignore[reportPrivateUsage] # inspect.stack reads files
     return place(frame.f_code.co_filename, frame.f_lineno)

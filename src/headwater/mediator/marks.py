@@ -6,8 +6,14 @@ So a module of handlers needs no table to import, and a table can take a whole p
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from headwater.mediator.handlers import Handlers, check_own_strategy
-from headwater.mediator.registrations import Stage, Strategy
+from headwater.mediator.handlers import Handlers, call_site, check_own_strategy
+from headwater.mediator.registrations import (
+    BehaviourRegistration,
+    HandlerRegistration,
+    ListenerRegistration,
+    Stage,
+    Strategy,
+)
 from headwater.mediator.scanning import mark
 
 T = TypeVar("T", bound=Callable[..., Any])
@@ -16,8 +22,10 @@ T = TypeVar("T", bound=Callable[..., Any])
 def handles(*, inline: bool = False) -> Callable[[T], T]:
     """Mark a handler of requests; see `Handlers.handler`."""
 
+    site = call_site()
+
     def apply(table: Handlers, target: Any) -> None:
-        table.handler(inline=inline)(target)
+        table.handlers.append(HandlerRegistration(target, site, inline))
 
     return lambda target: mark(target, apply)
 
@@ -35,9 +43,12 @@ def hears(
         ConfigurationError: *strategy* says how several handlers run together.
     """
     check_own_strategy(strategy)
+    site = call_site()
 
     def apply(table: Handlers, target: Any) -> None:
-        table.on(strategy=strategy, after_commit=after_commit, order=order, inline=inline)(target)
+        table.listeners.append(
+            ListenerRegistration(target, site, strategy, after_commit, order, inline)
+        )
 
     return lambda target: mark(target, apply)
 
@@ -46,12 +57,13 @@ def behaves(
     *,
     on: Any = None,
     when: Callable[[type], bool] | None = None,
-    order: int | None = None,
+    order: int = 0,
     stage: Stage = Stage.REQUEST,
 ) -> Callable[[T], T]:
     """Mark a behaviour; see `Handlers.behaviour`."""
+    site = call_site()
 
     def apply(table: Handlers, target: Any) -> None:
-        table.behaviour(target, on=on, when=when, order=order, stage=stage)
+        table.behaviours.append(BehaviourRegistration(target, site, on, when, order, stage))
 
     return lambda target: mark(target, apply)

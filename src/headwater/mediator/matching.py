@@ -1,7 +1,9 @@
 """Which messages a class or Protocol stands for."""
 
 import functools
-from typing import Any
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+_T_co = TypeVar("_T_co", covariant=True)
 
 
 def is_protocol(cls: type) -> bool:
@@ -26,14 +28,17 @@ def _members(protocol: type) -> frozenset[str]:
     return frozenset(names - _MACHINERY)
 
 
+@runtime_checkable
+class _Bare(Protocol[_T_co]):
+    """A Protocol that asks for nothing."""
+
+    __slots__ = ()
+
+
 # What a class statement and `typing` leave in every Protocol's namespace.
 _MACHINERY = frozenset(
-    """_is_protocol _is_runtime_protocol __abstractmethods__ __annotate__ __annotate_func__
-    __annotations__ __annotations_cache__ __callable_proto_members_only__ __class_getitem__
-    __dict__ __doc__ __final__ __firstlineno__ __init__ __init_subclass__ __match_args__
-    __module__ __new__ __non_callable_proto_members__ __orig_bases__ __parameters__
-    __protocol_attrs__ __qualname__ __slots__ __static_attributes__ __subclasshook__
-    __type_params__ __weakref__""".split()
+    {*vars(_Bare), "__annotations__", "__annotations_cache__", "__dict__", "__init__"}
+    | {"__non_callable_proto_members__", "__protocol_attrs__", "__weakref__"}
 )
 
 

@@ -16,6 +16,7 @@ from headwater.metadata import Recorded
 
 NO_DEFAULT: Final = inspect.Parameter.empty
 
+_CALL = "__call__"
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -60,17 +61,21 @@ def read_signature(
     faults: list[WiringFault],
     *,
     leading: int = 1,
+    method: bool = False,
+    messages: tuple[type, ...] = (),
     where: str | None = None,
 ) -> Signature | None:
     """Return what *target* says of itself; add to *faults* and return None if it can't be used.
 
     The first *leading* parameters are given by position by the caller: a message (1), a
-    message and `next` (2), or nothing (0, a constructor). The others are dependencies. Types
-    are named by annotations; text is evaluated in the module that wrote it.
+    message and `next` (2), or nothing (0, a constructor); with *method*, its object before
+    them. The others are dependencies. Types are named by annotations; text is evaluated in the
+    module that wrote it. *messages* stands for the annotation of the first parameter. *where*
+    is said of what was not written in Python.
     """
     reader = _Reader(target, leading, where)
     try:
-        return reader.read()
+        return reader.read(method=method, messages=messages)
     except _UnusableError as unusable:
         faults.extend(unusable.faults)
         return None
@@ -90,8 +95,8 @@ class _Reader:
         self._name = name_of(target)
         self._where = where_of(target) or where or self._name
 
-    def read(self) -> Signature:
-        parameters = self._parameters()
+    def read(self, *, method: bool, messages: tuple[type, ...]) -> Signature:
+        parameters = self._parameters()[1 if method else 0 :]
         kind = self._kind()
         if len(parameters) < self._leading or any(
             p.kind is p.KEYWORD_ONLY for p in parameters[: self._leading]
@@ -104,9 +109,8 @@ class _Reader:
                 )
             )
         faults: list[WiringFault] = []
-        messages: tuple[type, ...] = ()
         recorded = False
-        if self._leading:
+        if self._leading and not messages:
             messages, recorded = self._messages(parameters[0], faults)
         dependencies = [self._dependency(p, faults) for p in parameters[self._leading :]]
         if faults:
@@ -267,7 +271,9 @@ def function_of(target: Callable[..., Any]) -> Callable[..., Any]:
         return target.__init__
     if inspect.ismethod(target):
         return target.__func__
-    return target if inspect.isroutine(target) else type(target).__call__
+    if inspect.isroutine(target):
+        return target
+    return getattr(type(target), _CALL, target)
 
 
 def name_of(target: Any) -> str:

@@ -137,12 +137,15 @@ class UnitOfWork:
         """What to call after the commit, in the order it was asked for."""
         return tuple(self._after_commit)
 
-    def child(self, *, ids: IdSource | None = None) -> "UnitOfWork":
+    def child(self, *, ids: IdSource | None = None, reads_only: bool = False) -> "UnitOfWork":
         """Return a unit within this one: it sees this one's writes, and `merge` takes its own."""
         self.check_open()
         self.seal()
         return UnitOfWork(
-            self._units, reads_only=self.reads_only, ids=ids or self._ids, parent=self
+            self._units,
+            reads_only=reads_only or self.reads_only,
+            ids=ids or self._ids,
+            parent=self,
         )
 
     def merge(self, child: "UnitOfWork") -> None:
