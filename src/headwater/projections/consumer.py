@@ -41,10 +41,10 @@ class ProjectionConsumer(Generic[M]):
     async def work(self, batch: Sequence[Arrival], move: MoveCheckpoint) -> Worked:
         """Fold *batch*; commit the rows as they are after the last event that succeeded."""
         rows, worked = self._fold_all(batch)
-        while True:
+        changes: tuple[RowChange, ...] | None = None
+        while changes is None:
             try:
                 changes = self._changes(rows)
-                break
             except _UnwritableRowError as unwritable:
                 # What made the row unwritable is its last event so far; stop before that one.
                 done = max(n for n in range(worked.done) if batch[n].key == unwritable.key)

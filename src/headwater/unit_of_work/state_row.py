@@ -5,7 +5,8 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from headwater.domain.aggregate import Aggregate, state_of
+from headwater.domain.aggregate import Aggregate
+from headwater.domain.state import state_of
 from headwater.errors import ConfigurationError
 from headwater.ports.changes import RowChange
 from headwater.ports.rows import CollectionSpec, IndexedField

@@ -1,0 +1,111 @@
+"""All subscriptions of one process: started, stopped and waited for together."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import Final
+
+from headwater.clock import Duration, seconds_of
+from headwater.errors import ConfigurationError
+from headwater.ports.log import Log
+from headwater.subscriptions.runner import Runner
+from headwater.subscriptions.status import SubscriptionStatus
+
+SETTLE_SECONDS: Final = 30.0
+"""How long `settle` and `wait_for` wait unless told otherwise."""
+
+GRACE_SECONDS: Final = 10.0
+"""How long `stop` lets handlers finish what they have begun."""
+
+_log = logging.getLogger("headwater")
+
+
+class Subscriptions:
+    """The subscriptions that read one log."""
+
+    def __init__(self, log: Log, runners: Iterable[Runner]) -> None:
+        """Take over *runners*, none of which has been started.
+
+        Raises:
+            ConfigurationError: two have one name.
+        """
+        self._log = log
+        self._runners: dict[str, Runner] = {}
+        for runner in runners:
+            name = runner.subscription.name
+            if name in self._runners:
+                raise ConfigurationError(
+                    f"Two subscriptions are called {name!r}; their checkpoints would be one. "
+                    f"Give one of them another name."
+                )
+            self._runners[name] = runner
+
+    async def start(self) -> None:
+        """Load all checkpoints, then run.
+
+        Raises:
+            LogRewoundError: a checkpoint is past the end of the log.
+        """
+        for runner in self._runners.values():
+            await runner.open()
+        for runner in self._runners.values():
+            runner.start()
+
+    async def stop(self, *, grace: Duration = GRACE_SECONDS) -> None:
+        """Finish what has been begun within *grace*; what is cut off then comes again."""
+        await asyncio.gather(
+            *(runner.stop(grace_seconds=seconds_of(grace)) for runner in self._runners.values())
+        )
+
+    async def restart(self, name: str) -> None:
+        """Run a subscription that has failed again, from its checkpoints.
+
+        Raises:
+            ConfigurationError: there is none of that name.
+        """
+        runner = self._named(name)
+        await runner.open()
+        runner.start()
+
+    def status(self) -> tuple[SubscriptionStatus, ...]:
+        """Return what is known of each subscription."""
+        return tuple(runner.status() for runner in self._runners.values())
+
+    async def wait_for(
+        self, name: str, position: int, *, timeout: Duration | None = SETTLE_SECONDS
+    ) -> None:
+        """Return when everything up to *position* is committed in the subscription *name*.
+
+        Raises:
+            SubscriptionFailedError: it stopped before.
+            WaitTimeoutError: *timeout* has passed.
+            ConfigurationError: there is none of that name.
+        """
+        await self._named(name).progress.wait_for(
+            position, seconds=seconds_of(timeout) if timeout is not None else None
+        )
+
+    async def settle(self, *, timeout: Duration = SETTLE_SECONDS) -> int:
+        """Return the head when every subscription has reached it and none has added to it.
+
+        Raises:
+            SubscriptionFailedError: one has stopped.
+            WaitTimeoutError: *timeout* has passed.
+        """
+        deadline = asyncio.get_running_loop().time() + seconds_of(timeout)
+        settled = -1
+        while (head := await self._log.head()) != settled:
+            for runner in self._runners.values():
+                left = max(0.0, deadline - asyncio.get_running_loop().time())
+                await runner.progress.wait_for(head, seconds=left)
+            settled = head
+        return settled
+
+    def _named(self, name: str) -> Runner:
+        try:
+            return self._runners[name]
+        except KeyError:
+            known = ", ".join(self._runners) or "(none)"
+            raise ConfigurationError(
+                f"No subscription {name!r} here; there are: {known}."
+            ) from None

@@ -1,0 +1,3 @@
+from tests.subscriptions.conftest import bench, storage
+
+__all__ = ["bench", "storage"]

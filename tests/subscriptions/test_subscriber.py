@@ -1,0 +1,282 @@
+"""Subscribers: every event once in effect, in order per key, nothing skipped."""
+
+import asyncio
+from uuid import UUID
+
+import pytest
+
+from headwater.errors import (
+    ConfigurationError,
+    LogRewoundError,
+    SubscriptionFailedError,
+    WaitTimeoutError,
+)
+from headwater.metadata import current_context, message_context
+from headwater.ports.storage import Storage
+from headwater.subscriptions.status import SubscriptionState
+from headwater.subscriptions.subscriber import Delivery
+from headwater.subscriptions.subscription import Arrival, partition_of
+from headwater.unit_of_work.unit import CURRENT_UNIT
+from tests.subscriptions.ledger import Booked
+from tests.subscriptions.workbench import Workbench
+
+
+class Seen:
+    """A handler that remembers what it got."""
+
+    def __init__(self) -> None:
+        self.positions: list[int] = []
+        self.deliveries: list[Delivery] = []
+        self.fail_at: int | None = None
+
+    async def __call__(self, arrival: Arrival, delivery: Delivery) -> None:
+        await asyncio.sleep(0)
+        if arrival.stored.position == self.fail_at:
+            raise RuntimeError("mail server is down")
+        self.positions.append(arrival.stored.position)
+        self.deliveries.append(delivery)
+
+
+async def test_old_events_and_new_ones_arrive_once_each(bench: Workbench) -> None:
+    seen = Seen()
+    for n in range(50):
+        await bench.book(str(n % 7))
+    subscriptions = await bench.start(bench.subscriber(seen, page_events=10))
+    for n in range(50):
+        await bench.book(str(n % 7))
+
+    assert await subscriptions.settle() == 100
+
+    assert sorted(seen.positions) == list(range(1, 101))
+
+
+async def test_events_of_one_stream_arrive_in_order(bench: Workbench) -> None:
+    seen = Seen()
+    for n in range(60):
+        await bench.book(str(n % 3))
+    subscriptions = await bench.start(bench.subscriber(seen, page_events=25))
+
+    await subscriptions.settle()
+
+    for stream in {delivery.stream_id for delivery in seen.deliveries}:
+        versions = [d.version for d in seen.deliveries if d.stream_id == stream]
+        assert versions == list(range(1, 21))
+
+
+async def test_a_restart_goes_on_where_it_was(bench: Workbench) -> None:
+    seen = Seen()
+    await bench.book("a")
+    subscriptions = await bench.start(bench.subscriber(seen))
+    await subscriptions.settle()
+    await subscriptions.stop()
+    await bench.book("b")
+
+    again = await bench.start(bench.subscriber(seen))
+    await again.settle()
+
+    assert seen.positions == [1, 2]
+
+
+async def test_a_stop_stores_the_checkpoints_of_idle_partitions(bench: Workbench) -> None:
+    subscriptions = await bench.start(bench.subscriber(Seen()))
+    await bench.book("a")
+    await subscriptions.settle()
+    await subscriptions.stop()
+
+    stored = await bench.storage.open_subscription("mail", partitions=1, start_after=0)
+
+    assert list(stored) == [1, 1, 1, 1]
+
+
+async def test_a_new_subscription_can_start_from_now(bench: Workbench) -> None:
+    seen = Seen()
+    await bench.book("a")
+    subscriptions = await bench.start(bench.subscriber(seen, from_now=True))
+    await bench.book("a")
+
+    await subscriptions.settle()
+
+    assert seen.positions == [2]
+
+
+async def test_a_failing_handler_stops_its_subscription_after_the_good_prefix(
+    bench: Workbench,
+) -> None:
+    seen = Seen()
+    seen.fail_at = 6
+    for _ in range(10):
+        await bench.book("a")
+    subscriptions = await bench.start(bench.subscriber(seen))
+
+    with pytest.raises(SubscriptionFailedError, match="position 6: RuntimeError: mail server"):
+        await subscriptions.settle()
+
+    status = bench.status("mail")
+    assert status.state is SubscriptionState.FAILED
+    assert status.failed_at == 6
+    assert "mail server is down" in (status.error or "")
+    assert seen.positions == [1, 2, 3, 4, 5]
+    stored = await bench.storage.open_subscription("mail", partitions=4, start_after=0)
+    assert stored[partition_of("ledger-a", 4)] == 5
+
+
+async def test_after_the_cause_is_mended_it_goes_on_with_the_event_that_failed(
+    bench: Workbench,
+) -> None:
+    seen = Seen()
+    seen.fail_at = 3
+    for account in ("a", "b", "a", "b", "a"):
+        await bench.book(account)
+    subscriptions = await bench.start(bench.subscriber(seen))
+    with pytest.raises(SubscriptionFailedError):
+        await subscriptions.settle()
+
+    seen.fail_at = None
+    await subscriptions.restart("mail")
+    await subscriptions.settle()
+
+    assert sorted(seen.positions) == [1, 2, 3, 4, 5]
+
+
+async def test_what_a_handler_collects_is_committed_once_with_the_checkpoint(
+    bench: Workbench,
+) -> None:
+    async def close_after_three(arrival: Arrival, _delivery: Delivery) -> None:
+        unit = CURRENT_UNIT.get()
+        assert unit is not None
+        if arrival.stored.stream_id.startswith("ledger-") and arrival.stored.version % 3 == 0:
+            unit.append(f"notes-{arrival.stored.stream_id}", Booked("note", 0))
+
+    for _ in range(9):
+        await bench.book("a")
+    subscriptions = await bench.start(bench.subscriber(close_after_three))
+
+    await subscriptions.settle()
+
+    notes = await bench.storage.read_stream("notes-ledger-a")
+    assert len(notes) == 3
+
+
+async def test_what_is_made_of_an_event_has_an_id_derived_from_it(bench: Workbench) -> None:
+    made: list[UUID] = []
+
+    async def note(arrival: Arrival, _delivery: Delivery) -> None:
+        unit = CURRENT_UNIT.get()
+        assert unit is not None
+        if arrival.stored.stream_id == "ledger-a":
+            unit.append("notes-1", Booked("note", 0))
+
+    await bench.book("a")
+    for name in ("first", "second", "first"):
+        target = Workbench(bench.storage)
+        subscriptions = await target.start(target.subscriber(note, name=name))
+        await subscriptions.settle()
+        await subscriptions.stop()
+
+    notes = await bench.storage.read_stream("notes-1")
+    made = [UUID(bytes=each.id) for each in notes]
+    assert len(set(made)) == 2
+    assert all(id.version == 7 for id in made)
+
+
+async def test_context_and_delivery_tell_what_caused_the_call(bench: Workbench) -> None:
+    contexts: list[object] = []
+    seen = Seen()
+
+    async def handle(arrival: Arrival, delivery: Delivery) -> None:
+        contexts.append(current_context())
+        await seen(arrival, delivery)
+
+    with message_context(actor="ada", tenant="acme") as sent:
+        await bench.book("a")
+    subscriptions = await bench.start(bench.subscriber(handle))
+    await subscriptions.settle()
+
+    [context] = contexts
+    [delivery] = seen.deliveries
+    assert context.correlation_id == sent.correlation_id  # type: ignore[attr-defined] # a context
+    assert context.message_id == delivery.event_id  # type: ignore[attr-defined]
+    assert (context.actor, context.tenant) == ("ada", "acme")  # type: ignore[attr-defined]
+    assert (delivery.subscription, delivery.position, delivery.attempt) == ("mail", 1, 1)
+
+
+async def test_waiting_for_what_does_not_come_ends_with_both_positions(bench: Workbench) -> None:
+    subscriptions = await bench.start(bench.subscriber(Seen()))
+    await bench.book("a")
+    await subscriptions.settle()
+
+    with pytest.raises(WaitTimeoutError, match="reached position 1 of 99"):
+        await subscriptions.wait_for("mail", 99, timeout=0.01)
+    with pytest.raises(ConfigurationError, match="No subscription 'post'"):
+        await subscriptions.wait_for("post", 1)
+
+
+async def test_two_workers_on_one_subscription_have_each_effect_once(
+    bench: Workbench, storage: Storage
+) -> None:
+    async def note(arrival: Arrival, _delivery: Delivery) -> None:
+        await asyncio.sleep(0)
+        unit = CURRENT_UNIT.get()
+        assert unit is not None
+        if arrival.stored.stream_id.startswith("ledger-"):
+            unit.append(f"notes-{arrival.stored.position}", Booked("note", 0))
+
+    other = Workbench(storage)
+    first = await bench.start(bench.subscriber(note, page_events=7))
+    second = await other.start(other.subscriber(note, page_events=5))
+    for n in range(120):
+        await bench.book(str(n % 9))
+
+    await first.settle()
+    await second.settle()
+    await other.stop()
+
+    page = await storage.read_log(limit=1000)
+    notes = [event for event in page.events if event.stream_id.startswith("notes-")]
+    assert len(notes) == 120
+    assert all(event.version == 1 for event in notes)
+
+
+async def test_a_checkpoint_past_the_end_of_the_log_is_noticed_at_the_start(
+    bench: Workbench,
+) -> None:
+    await bench.storage.open_subscription("mail", partitions=4, start_after=50)
+
+    with pytest.raises(LogRewoundError, match="stands at position 50"):
+        await bench.start(bench.subscriber(Seen()))
+
+
+async def test_a_stop_waits_for_the_handler_at_work_and_cancels_one_that_takes_too_long(
+    bench: Workbench,
+) -> None:
+    entered, release = asyncio.Event(), asyncio.Event()
+    done: list[int] = []
+
+    async def slow(arrival: Arrival, _delivery: Delivery) -> None:
+        entered.set()
+        await release.wait()
+        done.append(arrival.stored.position)
+
+    await bench.book("a")
+    subscriptions = await bench.start(bench.subscriber(slow))
+    await entered.wait()
+    stopping = asyncio.create_task(subscriptions.stop(grace=30))
+    release.set()
+    await stopping
+    assert done == [1]
+
+    entered.clear()
+    release.clear()
+    await bench.book("a")
+    again = await bench.start(bench.subscriber(slow))
+    await entered.wait()
+    await again.stop(grace=0)
+
+    assert done == [1]
+    stored = await bench.storage.open_subscription("mail", partitions=4, start_after=0)
+    assert stored[partition_of("ledger-a", 4)] == 1
+
+
+async def test_two_subscriptions_with_one_name_are_refused(bench: Workbench) -> None:
+    with pytest.raises(ConfigurationError, match="Two subscriptions are called 'mail'"):
+        await bench.start(bench.subscriber(Seen()), bench.subscriber(Seen()))
