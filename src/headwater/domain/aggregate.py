@@ -79,9 +79,8 @@ class Aggregate(Generic[IdT]):
         context: str | None = None,
         stored: Stored | None = None,
         unique: Sequence[str] = (),
-        **further: Any,
     ) -> None:
-        super().__init_subclass__(**further)
+        super().__init_subclass__()
         if stored not in {None, "events", "state"}:
             raise ConfigurationError(
                 f"{cls.__qualname__}: stored={stored!r} is neither 'events' nor 'state'."
