@@ -11,10 +11,11 @@ from headwater.errors import HandlerNotFoundError, NotPublishableError
 from headwater.mediator.background import Background
 from headwater.mediator.calls import AsyncFunction, build
 from headwater.mediator.chains import INSIDE_UNIT_OF_WORK, BehaviourPlan, chain, chosen
+from headwater.mediator.deliveries import Deliverer, DeliveryPlan
 from headwater.mediator.injection import CallPlan, Constants
-from headwater.mediator.registrations import Stage, Strategy
+from headwater.mediator.registrations import DeliveryRegistration, Stage, Strategy
 from headwater.mediator.scopes import Call, Scopes
-from headwater.mediator.signatures import Kind
+from headwater.mediator.signatures import Kind, name_of
 from headwater.mediator.strategies import run_together
 from headwater.mediator.threads import WorkerThreads
 from headwater.mediator.transactions import Transactions
@@ -202,6 +203,19 @@ class Dispatch:
                 _log.warning(problem)
 
         return Composed(frozenset(), lambda: nobody)
+
+    # ------------------------------------------------------------------------ deliveries
+
+    def deliverer(self, registration: DeliveryRegistration) -> Deliverer:
+        """Return what hands events to a durable handler; each in a request scope of its own."""
+        plans = self._wiring.deliveries[registration]
+
+        def compose(plan: DeliveryPlan, event_type: type) -> Call:
+            around = chosen(self._wiring.behaviours, Stage.DELIVERY, event_type)
+            call = chain(self._built(around), self._build(plan.call))
+            return self._scoped(call, [plan.call, *_plans(around)], join=False)
+
+        return Deliverer(name_of(registration.target), plans, compose)
 
     # ------------------------------------------------------------------------- composing
 

@@ -9,6 +9,7 @@ from headwater.errors import ConfigurationError
 from headwater.mediator import scanning
 from headwater.mediator.registrations import (
     BehaviourRegistration,
+    DeliveryRegistration,
     ExpectedRequest,
     HandlerRegistration,
     ListenerRegistration,
@@ -35,6 +36,7 @@ class Handlers:
         self.handlers: list[HandlerRegistration] = []
         self.listeners: list[ListenerRegistration] = []
         self.behaviours: list[BehaviourRegistration] = []
+        self.deliveries: list[DeliveryRegistration] = []
         self.expected: list[ExpectedRequest] = []
 
     # ------------------------------------------------------------------------ registering
@@ -166,6 +168,7 @@ class Handlers:
             self.handlers += other.handlers
             self.listeners += other.listeners
             self.behaviours += other.behaviours
+            self.deliveries += other.deliveries
             self.expected += other.expected
 
     def scan(self, package: ModuleType | str) -> None:

@@ -11,11 +11,16 @@ import msgspec
 from headwater.clock import Duration
 from headwater.errors import ConfigurationError, NestedExecuteError
 from headwater.mediator.background import Background, OnError
+from headwater.mediator.deliveries import Deliverer
 from headwater.mediator.dispatch import Dispatch, Unheard
 from headwater.mediator.handlers import Handlers, call_site, check_own_strategy
 from headwater.mediator.injection import Constant, FromMessage, Injector, Resolver
 from headwater.mediator.lookup import Lookup
-from headwater.mediator.registrations import ListenerRegistration, Strategy
+from headwater.mediator.registrations import (
+    DeliveryRegistration,
+    ListenerRegistration,
+    Strategy,
+)
 from headwater.mediator.scopes import Scopes
 from headwater.mediator.sending import Publisher, Receipt, Sender
 from headwater.mediator.strategies import failures_of
@@ -101,7 +106,7 @@ class Mediator:
         unit = [UnitOfWork] if units is not None else []
         brought = [*mine, MessageContext, *unit, *from_message]
         self._wiring = Wiring(tables, injector)
-        dispatch = Dispatch(
+        dispatch = self._dispatch = Dispatch(
             self._wiring,
             self._constants,
             scopes=_scopes(container, injector, brought),
@@ -303,6 +308,14 @@ class Mediator:
             self._lookup.forget_publishers()
 
         return undo
+
+    def deliverer(self, registration: DeliveryRegistration) -> Deliverer:
+        """Return what hands events of the log to a durable handler of the tables.
+
+        For subscriptions. Behaviours of the stage DELIVERY stand around it; call it in a unit of
+        work, after `start`.
+        """
+        return self._dispatch.deliverer(registration)
 
     # --------------------------------------------------------------------------- its life
 

@@ -71,6 +71,14 @@ class ListenerRegistration(msgspec.Struct, frozen=True, eq=False):
     messages: tuple[type, ...] = ()
 
 
+class DeliveryRegistration(msgspec.Struct, frozen=True, eq=False):
+    """A function, or a class with ``handle…`` methods, that gets events from the log."""
+
+    target: Any
+    site: str
+    inline: bool = False
+
+
 class BehaviourRegistration(msgspec.Struct, frozen=True, eq=False):
     """Something that stands around handlers."""
 

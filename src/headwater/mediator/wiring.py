@@ -8,11 +8,13 @@ import msgspec
 
 from headwater.errors import AmbiguousHandlerError, WiringError, WiringFault
 from headwater.mediator.chains import BehaviourPlan
+from headwater.mediator.deliveries import DeliveryPlan
 from headwater.mediator.handlers import Handlers
 from headwater.mediator.injection import CallPlan, Injector
 from headwater.mediator.matching import is_protocol, stands_for
 from headwater.mediator.registrations import (
     BehaviourRegistration,
+    DeliveryRegistration,
     HandlerRegistration,
     ListenerRegistration,
     Stage,
@@ -60,10 +62,13 @@ class Wiring:
         self.requests: dict[type, CallPlan] = {}
         self.listeners: list[ListenerPlan] = []
         self.behaviours: list[BehaviourPlan] = []
+        self.deliveries: dict[DeliveryRegistration, list[DeliveryPlan]] = {}
         for handler in _each_once(tables, lambda table: table.handlers):
             self._add_handler(handler)
         for listener in _each_once(tables, lambda table: table.listeners):
             self.listeners += self._plan_listener(listener)
+        for delivery in _each_once(tables, lambda table: table.deliveries):
+            self.deliveries[delivery] = self._plan_delivery(delivery)
         for behaviour in _each_once(tables, lambda table: table.behaviours):
             self._add_behaviour(behaviour)
         self._check_expected(tables)
@@ -96,6 +101,7 @@ class Wiring:
         plans = list(self.requests.values())
         plans += [listener.call for listener in self.listeners]
         plans += [behaviour.call for behaviour in self.behaviours]
+        plans += [delivery.call for each in self.deliveries.values() for delivery in each]
         return frozenset(key for plan in plans for key in plan.needs)
 
     def subscribe(self, registration: ListenerRegistration) -> list[ListenerPlan]:
@@ -186,6 +192,20 @@ class Wiring:
                 )
         return plans
 
+    def _plan_delivery(self, registration: DeliveryRegistration) -> list[DeliveryPlan]:
+        plans: list[DeliveryPlan] = []
+        for owner, signature in self._signatures(registration.target, registration.site):
+            if signature.kind is Kind.STREAM:
+                problem = f"{signature.name} is an async generator, and nobody reads it."
+                self._fault(signature, problem, "Return nothing.")
+                continue
+            plan = self._injector.plan(
+                signature, self._faults, owner=owner, inline=registration.inline
+            )
+            if plan is not None:
+                plans.append(DeliveryPlan(plan, signature.messages, signature.recorded))
+        return plans
+
     def _signatures(
         self, target: Any, site: str, messages: tuple[type, ...] = ()
     ) -> Iterator[tuple[type | None, Signature]]:
@@ -248,11 +268,14 @@ class Wiring:
 
     def _check_behaviours(self) -> None:
         heard = [pattern for listener in self.listeners for pattern in listener.patterns]
-        known = {Stage.REQUEST: list(self._claims), Stage.PUBLISH: heard, Stage.NOTIFICATION: heard}
+        delivered = [p for each in self.deliveries.values() for plan in each for p in plan.patterns]
+        known = {
+            Stage.REQUEST: list(self._claims),
+            Stage.PUBLISH: heard,
+            Stage.NOTIFICATION: heard,
+            Stage.DELIVERY: delivered,
+        }
         for behaviour in self.behaviours:
-            # What is delivered durably, only the subscriptions know; they check their own.
-            if behaviour.stage is Stage.DELIVERY:
-                continue
             if not any(behaviour.might_apply_to(pattern) for pattern in known[behaviour.stage]):
                 signature = behaviour.call.signature
                 self._fault(
