@@ -31,7 +31,7 @@ def test_the_event_types_can_be_given_where_evolve_does_not_say_them() -> None:
         initial=0,
         decide=lambda command, state: [Deposited(command)],
         evolve=lambda state, event: state + event.cents,
-        event_types=(Deposited,),
+        events=(Deposited,),
     )
 
     assert decider.events == (Deposited,)

@@ -203,7 +203,7 @@ def test_a_decider_must_say_which_events_it_takes() -> None:
 
     del evolve.__annotations__["event"]
 
-    with pytest.raises(WiringError, match=r"test_wiring\.py:\d+: Decider 'account'.*event_types="):
+    with pytest.raises(WiringError, match=r"test_wiring\.py:\d+: Decider 'account'.*events="):
         Decider[int, Account, Deposited](
             name="account", initial=Account(), decide=lambda command, state: [], evolve=evolve
         )

@@ -2,9 +2,8 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from headwater.domain.appliers import event_name
 from headwater.domain.applies import annotated_classes, where_is
@@ -17,7 +16,6 @@ S = TypeVar("S")
 E = TypeVar("E")
 
 
-@dataclass(frozen=True, kw_only=True)
 class Decider(Generic[C, S, E]):
     """Decides on commands by a state that is the fold of the events so far::
 
@@ -25,32 +23,45 @@ class Decider(Generic[C, S, E]):
 
     `decide` returns the new events for a command and raises a `RefusedError` for a no; `evolve`
     returns the state after an event. Both are pure. `name` stands in stream ids, and `context`
-    names the bounded context (default: that of the events).
+    names the bounded context (None: that of the events).
     """
 
-    name: str
-    initial: S
-    decide: Callable[[C, S], Sequence[E]]
-    evolve: Callable[[S, E], S]
-    event_types: tuple[type[E], ...] = ()
-    context: str | None = None
+    def __init__(
+        self,
+        *,
+        name: str,
+        initial: S,
+        decide: Callable[[C, S], Sequence[E]],
+        evolve: Callable[[S, E], S],
+        events: Sequence[type[E]] = (),
+        context: str | None = None,
+    ) -> None:
+        """Put a decider together.
 
-    def __post_init__(self) -> None:
-        check_owner_name(self.name)
-        if self.context is not None:
-            check_context_name(self.context)
-        if not self.event_types:
+        *events* are the types that *evolve* takes, where its annotation does not say them.
+
+        Raises:
+            InvalidNameError: *name* or *context* don't match their patterns.
+            WiringError: neither *events* nor the annotation of *evolve* names the event types.
+        """
+        self.name: Final = check_owner_name(name)
+        self.context: Final = check_context_name(context) if context is not None else None
+        self.initial: Final = initial
+        self.decide: Final = decide
+        self.evolve: Final = evolve
+        self._given: Final = tuple(events)
+        if not events:
             self._event_parameter()
 
     @cached_property
     def events(self) -> tuple[type[Any], ...]:
-        """The types of events: `event_types`, else those in the annotation of `evolve`.
+        """The types of events, as given or as the annotation of `evolve` names them.
 
         Raises:
             WiringError: the annotation can't be resolved or is no class or union of classes.
         """
-        if self.event_types:
-            return self.event_types
+        if self._given:
+            return self._given
         try:
             return annotated_classes(self.evolve, self._event_parameter())
         except NameError as error:
@@ -92,7 +103,10 @@ class Decider(Generic[C, S, E]):
                     f"Decider {self.name!r}: {problem}",
                     where=where_is(self.evolve),
                     advice="Annotate it: def evolve(state: Account, event: Opened | Closed) -> "
-                    "Account, or give event_types=(Opened, Closed).",
+                    "Account, or give events=(Opened, Closed).",
                 )
             ]
         )
+
+    def __repr__(self) -> str:
+        return f"<Decider {self.name!r}>"
