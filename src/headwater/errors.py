@@ -173,7 +173,7 @@ class RoundTripError(SerializationError):
         self.message_type, self.problem = message_type, problem
         super().__init__(
             f"{message_type.__name__} does not come back equal from encode + decode: {problem} "
-            f"Nothing was appended; a bad event in the log is for ever."
+            f"Nothing was written: what is stored wrong stays wrong for ever."
         )
 
 
