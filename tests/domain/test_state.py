@@ -67,7 +67,7 @@ def test_class_variables_and_unannotated_names_are_no_state() -> None:
     assert Wallet.state_type().__struct_encode_fields__ == (
         "owner",
         "entries",
-        "Wallet__secret",
+        "secret",
         "limit",
     )
 

@@ -142,8 +142,8 @@ class Aggregate(Generic[IdT]):
     def state_type(cls) -> type[msgspec.Struct]:
         """Return the record type of the state: the annotated attributes of the class.
 
-        A field is stored without the leading underscores of its attribute, so ``_lines`` is
-        stored as ``lines``.
+        A field is stored without the leading underscores of its attribute: ``_lines`` as
+        ``lines`` (`__struct_encode_fields__` has these names in the order of the fields).
 
         Raises:
             ConfigurationError: an annotation can't be resolved, or two fields get one name.

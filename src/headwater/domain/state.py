@@ -140,7 +140,7 @@ def make_state_type(cls: type, root: type) -> type[msgspec.Struct]:
     stored_names: dict[str, str] = {}
     makers = default_makers(cls, root)
     for name, hint in state_hints(cls, root).items():
-        stored = stored_name(name)
+        stored = _stored_name(cls, name)
         if stored in stored_names.values():
             raise ConfigurationError(
                 f"{cls.__qualname__}: two attributes would be stored as {stored!r}; rename one."
@@ -161,8 +161,10 @@ def make_state_type(cls: type, root: type) -> type[msgspec.Struct]:
     )
 
 
-def stored_name(attribute: str) -> str:
-    """Return the name under which a state attribute is stored: no leading underscores."""
+def _stored_name(cls: type, attribute: str) -> str:
+    """The attribute without leading underscores, and without what Python put before them."""
+    for base in cls.__mro__:
+        attribute = attribute.removeprefix(f"_{base.__name__.lstrip('_')}__")
     return attribute.lstrip("_")
 
 
