@@ -64,6 +64,7 @@ class StorageMachine(RuleBasedStateMachine):
         for storage in self.storages:
             self.run(storage.open())
             self.run(storage.prepare_collections([self.spec]))
+            self.run(storage.open_subscription("totals", partitions=2, start_after=0))
 
     def teardown(self) -> None:
         """Close both storages, and forget them."""
@@ -244,4 +245,4 @@ class StorageMachine(RuleBasedStateMachine):
 
 
 TestStorages = StorageMachine.TestCase
-TestStorages.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestStorages.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

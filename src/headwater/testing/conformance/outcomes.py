@@ -21,7 +21,7 @@ def outcome_of(result: Committed | BaseException) -> Outcome:
         return result
     if not isinstance(result, HeadwaterError):
         raise result
-    values = dict(vars(result))
+    values: dict[str, object] = dict(vars(result))
     match result:
         case RowConflictError():
             values |= {"expected": result.expected > 0, "actual": result.actual > 0}
