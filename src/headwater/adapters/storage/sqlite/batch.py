@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from headwater.adapters.storage.sqlite.batch_log import LogOverlay, Staged
@@ -18,10 +18,26 @@ from headwater.errors import (
     IdempotencyConflictError,
     ReceiptExistsError,
 )
-from headwater.ports.changes import Changes, CheckpointMove, Committed, NewReceipt
+from headwater.ports.changes import (
+    Append,
+    Changes,
+    CheckpointMove,
+    Committed,
+    NewReceipt,
+    RowChange,
+    RowGuard,
+)
 
 Outcome: TypeAlias = Committed | HeadwaterError
-NOT_OPEN = -1
+NOT_OPEN: Final = -1
+
+_SELECT_HEAD: Final = (
+    "SELECT position, row_version, recorded_at, (SELECT max(id) FROM headwater_events) "
+    "FROM headwater_head"
+)
+_SELECT_CHECKPOINT: Final = (
+    "SELECT position FROM headwater_checkpoints WHERE subscription = ? AND partition = ?"
+)
 
 
 class Batch:
@@ -38,14 +54,16 @@ class Batch:
         # A connection of the user's may have a row factory of the user's.
         self._cursor.row_factory = None
         self._now = now
-        head, row_version, recorded_at = self._cursor.execute(
-            "SELECT position, row_version, recorded_at FROM headwater_head"
-        ).fetchone()
+        head, row_version, recorded_at, newest_id = self._cursor.execute(_SELECT_HEAD).fetchone()
         self._stored = (head, row_version)
         self._recorded_at = max(now, recorded_at)
         self._journal = Journal()
         self._log = LogOverlay(
-            self._cursor, self._journal, head=head, recorded_at=self._recorded_at
+            self._cursor,
+            self._journal,
+            head=head,
+            newest_id=newest_id,
+            recorded_at=self._recorded_at,
         )
         self._rows = RowsOverlay(self._cursor, self._journal, collections, row_version=row_version)
         self._receipts: dict[tuple[str, bytes], bytes] = {}
@@ -60,13 +78,21 @@ class Batch:
 
     def apply(self, batch: Sequence[Changes]) -> list[Outcome]:
         """Write those of *batch* that hold, and return each one's result or refusal."""
-        self._log.load([append for changes in batch for append in changes.appends])
-        self._rows.load(
-            [guard for changes in batch for guard in changes.guards],
-            [row for changes in batch for row in changes.rows],
-        )
-        self._load_receipts([one for changes in batch for one in changes.receipts])
-        self._load_checkpoints([move for changes in batch for move in changes.checkpoints])
+        appends: list[Append] = []
+        guards: list[RowGuard] = []
+        rows: list[RowChange] = []
+        for changes in batch:
+            appends += changes.appends
+            guards += changes.guards
+            rows += changes.rows
+            if changes.receipts:
+                self._load_receipts(changes.receipts)
+            for move in changes.checkpoints:
+                self._load_checkpoint(move.subscription, move.partition)
+        if appends:
+            self._log.load(appends)
+        if rows or guards:
+            self._rows.load(guards, rows)
         outcomes = [self._outcome(changes) for changes in batch]
         self._write()
         return outcomes
@@ -87,7 +113,8 @@ class Batch:
         if changes.deadline is not None and changes.deadline < self._now:
             raise DeadlineExceededError("Commit", from_microseconds(changes.deadline))
         head_before = self._log.head
-        fresh = self._fresh_receipts(changes.receipts)
+        if changes.receipts:
+            self._check_receipts(changes.receipts)
         staged = [self._log.stage(append) for append in changes.appends]
         for move in changes.checkpoints:
             self._move(move)
@@ -102,7 +129,7 @@ class Batch:
         for row in changes.rows:
             self._rows.stage(row)
         committed = _committed(staged)
-        for receipt in fresh:
+        for receipt in changes.receipts:
             self._journal.push(
                 self._new_receipts,
                 (
@@ -127,7 +154,7 @@ class Batch:
             )
             self._receipts.update({(consumer, id_): digest for id_, digest in found})
 
-    def _fresh_receipts(self, receipts: Sequence[NewReceipt]) -> Sequence[NewReceipt]:
+    def _check_receipts(self, receipts: Sequence[NewReceipt]) -> None:
         changed: NewReceipt | None = None
         for receipt in receipts:
             place = receipt.consumer, receipt.message_id
@@ -142,15 +169,11 @@ class Batch:
             raise IdempotencyConflictError(
                 "Message", UUID(bytes=changed.message_id), "its content differs"
             )
-        return receipts
 
-    def _load_checkpoints(self, moves: Sequence[CheckpointMove]) -> None:
-        for place in {(move.subscription, move.partition) for move in moves}:
-            row = self._cursor.execute(
-                "SELECT position FROM headwater_checkpoints "
-                "WHERE subscription = ? AND partition = ?",
-                place,
-            ).fetchone()
+    def _load_checkpoint(self, subscription: str, partition: int) -> None:
+        place = subscription, partition
+        if place not in self._checkpoints:
+            row = self._cursor.execute(_SELECT_CHECKPOINT, place).fetchone()
             self._checkpoints[place] = NOT_OPEN if row is None else row[0]
 
     def _move(self, move: CheckpointMove) -> None:
@@ -184,5 +207,8 @@ class Batch:
 
 
 def _committed(staged: Sequence[Staged]) -> Committed:
+    if len(staged) == 1:
+        result = staged[0].result
+        return Committed(result.position, (result,))
     results = tuple([one.result for one in staged])
     return Committed(max([result.position for result in results], default=0), results)

@@ -42,10 +42,18 @@ class LogOverlay:
     """Stages appends in arrival order; `write` puts all that were accepted into the tables."""
 
     def __init__(
-        self, cursor: sqlite3.Cursor, journal: Journal, *, head: int, recorded_at: int
+        self,
+        cursor: sqlite3.Cursor,
+        journal: Journal,
+        *,
+        head: int,
+        newest_id: bytes | None,
+        recorded_at: int,
     ) -> None:
         self._cursor, self._journal = cursor, journal
         self._first, self._recorded_at = head + 1, recorded_at
+        # Ids begin with the time, so new ones are nearly always above all that are stored.
+        self._newest_id = newest_id or b""
         self._versions: dict[str, int] = {}
         self._known: dict[bytes, _Known] = {}
         self._events: list[_Known] = []
@@ -59,20 +67,14 @@ class LogOverlay:
 
     def load(self, appends: Sequence[Append]) -> None:
         """Look up the versions and ids that *appends* will be compared with."""
-        cursor = self._cursor
-        streams = list({append.stream_id for append in appends})
-        if streams:
-            text = msgspec.json.encode(streams).decode()
-            self._versions = {
-                stream_id: version or 0
-                for stream_id, version in cursor.execute(_SELECT_VERSIONS, (text,))
-            }
-        ids = [event.id for append in appends for event in append.events]
-        if ids:
-            # Ids begin with the time, so new ones are nearly always above all that are stored.
-            (newest,) = cursor.execute("SELECT max(id) FROM headwater_events").fetchone()
-            old = () if newest is None else [one for one in ids if one <= newest]
-            self._known = {row[3]: row for row in select_in(cursor, _SELECT_KNOWN, old)}
+        streams = {append.stream_id for append in appends}
+        text = msgspec.json.encode([*streams]).decode()
+        found = self._cursor.execute(_SELECT_VERSIONS, (text,))
+        self._versions = {stream_id: version or 0 for stream_id, version in found}
+        newest = self._newest_id
+        old = [event.id for one in appends for event in one.events if event.id <= newest]
+        if old:
+            self._known = {row[3]: row for row in select_in(self._cursor, _SELECT_KNOWN, old)}
 
     def stage(self, append: Append) -> Staged:
         """Give the events of *append* their places, or find that they have theirs already.
@@ -93,7 +95,7 @@ class LogOverlay:
             row = self._row(position + number, stream_id, version + number, event)
             journal.put(self._known, event.id, row)
             journal.push(self._events, row)
-            for tag in dict.fromkeys(event.tags):
+            for tag in dict.fromkeys(event.tags) if event.tags else ():
                 journal.push(self._tags, (tag, row[0]))
                 journal.push(self._tagged.setdefault(tag, []), row[0])
         if not events:

@@ -12,6 +12,7 @@ from headwater.adapters.storage.sqlite import collections, log, rows, subscripti
 from headwater.adapters.storage.sqlite.collection import Collection
 from headwater.adapters.storage.sqlite.news import News
 from headwater.adapters.storage.sqlite.readers import Read, Readers
+from headwater.adapters.storage.sqlite.room import Room
 from headwater.adapters.storage.sqlite.settings import SqliteSettings
 from headwater.adapters.storage.sqlite.within import commit_within
 from headwater.adapters.storage.sqlite.writer import Writer
@@ -41,14 +42,13 @@ class _Open:
         self, settings: SqliteSettings, clock: Clock, collections: Mapping[str, Collection]
     ) -> None:
         self.loop, self.process = asyncio.get_running_loop(), os.getpid()
-        self.room = asyncio.Semaphore(COMMITS_WAITING_MAX)
+        self.room = Room(COMMITS_WAITING_MAX)
         self.writer = Writer(settings, clock, collections, self._done)
         self.readers = Readers(settings)
         self.news = News(settings, clock)
 
     def _done(self, taken: int, head: int) -> None:
-        for _ in range(taken):
-            self.room.release()
+        self.room.leave(taken)
         self.news.heard(head)
 
     async def close(self) -> None:
@@ -58,7 +58,7 @@ class _Open:
             stack.push_async_callback(self.readers.stop)
             stack.push_async_callback(self.news.stop)
             # Room is given in order: once it is our turn, all who came before have theirs.
-            await self.room.acquire()
+            await self.room.enter()
 
 
 class SqliteStorage:
@@ -117,7 +117,8 @@ class SqliteStorage:
         self._check_form(changes)
         if changes is NO_CHANGES or (changes.empty and changes.deadline is None):
             return _NOTHING
-        await opened.room.acquire()
+        if not opened.room.enter_now():
+            await opened.room.enter()
         return await opened.writer.submit(changes)
 
     def commit_within(self, connection: sqlite3.Connection, changes: Changes) -> Committed:

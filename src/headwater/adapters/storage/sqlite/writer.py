@@ -39,11 +39,15 @@ class Done(Protocol):
 class _Waiting:
     """A commit that waits for the writer."""
 
-    __slots__ = ("changes", "future", "size")
+    __slots__ = ("changes", "future")
 
     def __init__(self, changes: Changes, future: asyncio.Future[Committed]) -> None:
         self.changes, self.future = changes, future
-        self.size = len(changes.rows) + sum([len(one.events) for one in changes.appends])
+
+    @property
+    def size(self) -> int:
+        """How many events and rows it writes."""
+        return len(self.changes.rows) + sum([len(one.events) for one in self.changes.appends])
 
 
 class _Job:
