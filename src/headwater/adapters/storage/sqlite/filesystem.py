@@ -1,10 +1,12 @@
 """Which file systems can carry a database that several processes share."""
 
+import re
 from pathlib import Path
 from typing import Final
 
 from headwater.errors import UnsupportedFileSystemError
 
+_OCTAL: Final = re.compile(r"\\([0-7]{3})")
 MOUNTS: Final = Path("/proc/self/mounts")
 
 # WAL needs memory that all processes on the file share, which these can't give, and their
@@ -56,10 +58,9 @@ def _kind_of(path: Path, mounts: Path) -> str | None:
     best: tuple[int, str | None] = (-1, None)
     for line in lines:
         _, place, kind, *_ = line.split(" ")
-        root = Path(place.encode("latin-1", "surrogateescape").decode("unicode_escape"))
-        if path.is_relative_to(root):
-            # Of two mounts on one place the later one is seen.
-            best = max(best, (len(root.parts), kind), key=lambda found: found[0])
-            if best[0] == len(root.parts):
-                best = (best[0], kind)
+        # A space in a name is written \\040.
+        root = Path(_OCTAL.sub(lambda found: chr(int(found[1], 8)), place))
+        # Of two mounts on one place the later one is seen.
+        if path.is_relative_to(root) and len(root.parts) >= best[0]:
+            best = len(root.parts), kind
     return best[1]

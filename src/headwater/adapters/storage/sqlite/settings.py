@@ -82,7 +82,12 @@ class SqliteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ConfigurationError(f"{url!r} names no file. {MEMORY_ADVICE}")
         options = _options(url, parts.query)
         try:
-            return msgspec.convert({**options, "path": path}, SqliteSettings, strict=False)
+            return msgspec.convert(
+                {**options, "path": path},
+                SqliteSettings,
+                strict=False,
+                dec_hook=lambda kind, value: kind(value),
+            )
         except msgspec.ValidationError as error:
             raise ConfigurationError(
                 f"{url!r}: {error}. The settings are {', '.join(_OPTIONS)}."
