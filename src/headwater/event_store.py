@@ -118,7 +118,7 @@ class EventStore:
         """Return the append without committing it, for a `Changes` of the caller's own.
 
         A storage that can write within a transaction of the user's takes it there, such as
-        `SqliteStorage.append_within`.
+        `SqliteStorage.commit_within`.
 
         Raises:
             RoundTripError: an event does not come back equal from encode + decode.
