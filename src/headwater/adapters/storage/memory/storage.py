@@ -99,8 +99,6 @@ class MemoryStorage:
                 waiting.done.set_result(self._contents.write(waiting.changes, now=now))
             except Exception as error:  # noqa: BLE001  whoever awaits the commit gets it
                 waiting.done.set_exception(error)
-                # Looked at here, for a caller who is cancelled now never will.
-                waiting.done.exception()
         self._wake_readers()
 
     # ------------------------------------------------------------------------------ reading

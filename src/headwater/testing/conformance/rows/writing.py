@@ -190,6 +190,22 @@ class WritingConformance(StorageSuite):
         found = await prepared.get_rows("notes", ["a", "b", "c"])
         assert {key: kept.data for key, kept in found.items()} == {"a": "2", "c": "3"}
 
+    async def test_of_a_refused_value_that_writes_a_row_twice_nothing_is_left(
+        self, prepared: Storage
+    ) -> None:
+        await prepared.commit(writing(row("notes", "a", data='{"text":"before"}')))
+        before = await prepared.get_rows("notes", ["a", "b"])
+
+        refused = row("notes", "c", expected=77)
+        for changes in (
+            (row("notes", "a"), row("notes", "a", data='{"text":"x"}'), refused),
+            (deletion("notes", "a"), row("notes", "a"), refused),
+            (row("notes", "b"), deletion("notes", "b"), row("notes", "b"), refused),
+        ):
+            with pytest.raises(RowConflictError):
+                await prepared.commit(writing(*changes))
+            assert await prepared.get_rows("notes", ["a", "b"]) == before
+
     async def test_a_guard_does_not_hold_behind_a_write_of_the_same_value(
         self, prepared: Storage
     ) -> None:
