@@ -7,8 +7,9 @@ from headwater.mediator.chains import Next
 from headwater.mediator.dispatch import Unheard
 from headwater.mediator.handlers import Handlers
 from headwater.mediator.injection import Resolver
+from headwater.mediator.limits import Limits
 from headwater.mediator.marks import behaves, handles, hears
-from headwater.mediator.mediator import Limits, Mediator
+from headwater.mediator.mediator import Mediator
 from headwater.mediator.registrations import Stage, Strategy
 from headwater.mediator.sending import Publisher, Receipt, Sender
 from headwater.mediator.streaming import Stream

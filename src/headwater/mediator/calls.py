@@ -2,9 +2,8 @@
 
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from operator import methodcaller
 from typing import Any
-
-import msgspec
 
 from headwater.mediator.injection import (
     Bound,
@@ -17,135 +16,151 @@ from headwater.mediator.injection import (
     Made,
     Source,
 )
-from headwater.mediator.scopes import current_scope
+from headwater.mediator.scopes import Scopes
 from headwater.mediator.signatures import Kind, function_of
 from headwater.mediator.threads import WorkerThreads
+from headwater.ports.container import RequestScope
 
 AsyncFunction = Callable[..., Coroutine[Any, Any, Any]]
+Give = Callable[[], Any]
+Fetch = Callable[[RequestScope], Awaitable[Any]]
 
 
-class _Fetched(msgspec.Struct, frozen=True):
-    """Given anew for each message, and awaited."""
-
-    fetch: Callable[[], Awaitable[Any]]
-
-
-_Getter = Constant | FromMessage | _Fetched
-
-
-def build(plan: CallPlan, constants: Constants, threads: WorkerThreads) -> AsyncFunction:
+def build(
+    plan: CallPlan, constants: Constants, *, threads: WorkerThreads, scopes: Scopes | None
+) -> AsyncFunction:
     """Return what calls *plan*'s target with its dependencies added.
 
-    It takes what the caller gives by position and returns an awaitable; for an async
-    generator, an awaitable of the generator. All of *plan*'s needs must have been got.
+    It takes what the caller gives by position and returns a coroutine; for an async
+    generator, a coroutine of the generator. All of *plan*'s needs must have been got. What
+    needs a request scope joins the one around it, or opens one.
     """
     function = plan.signature.target
-    arguments = _Arguments(plan.sources, constants)
-    owner = _getter(plan.owner, constants) if plan.owner is not None else None
-    if isinstance(owner, Constant):
-        function, owner = getattr(owner.value, function.__name__), None
-    called = _awaitable(function, plan, threads)
-    if owner is not None:
-        arguments.put_first(owner)
-    return arguments.added_to(called)
+    only = plan.sources[0].source if len(plan.sources) == 1 else None
+    if isinstance(only, FromRequest) and scopes is not None and _is_simple(plan):
+        return scopes.around_handler(_awaitable(function, plan, threads), only.key)
+    arguments = _Arguments(plan.sources, constants, scopes)
+    if plan.owner is not None:
+        owner = _Arguments([Bound("self", plan.owner, False)], constants, scopes)
+        if owner.constant:
+            function = getattr(owner.now()[0], function.__name__)
+        else:
+            return owner.put_first(arguments.added_to(_awaitable(function, plan, threads)))
+    return arguments.added_to(_awaitable(function, plan, threads))
 
 
 class _Arguments:
-    """The dependencies of one callable; `first` is the object that its method is called on."""
+    """The dependencies of one callable, given in the cheapest form that can give them all.
 
-    def __init__(self, sources: Sequence[Bound], constants: Constants) -> None:
-        self._first: list[_Getter] = []
-        self._positional = [_getter(b.source, constants) for b in sources if not b.keyword_only]
-        self._keywords = {b.name: _getter(b.source, constants) for b in sources if b.keyword_only}
+    Constants are in place from the beginning; what is given per message, or fetched from the
+    request scope, is put in its place for each call.
+    """
 
-    def put_first(self, owner: _Getter) -> None:
-        self._first = [owner]
+    def __init__(
+        self, sources: Sequence[Bound], constants: Constants, scopes: Scopes | None
+    ) -> None:
+        self._scopes = scopes
+        self._values: list[Any] = []
+        self._give: list[tuple[int, Give]] = []
+        self._fetch: list[tuple[int, Fetch]] = []
+        self._names = tuple(bound.name for bound in sources if bound.keyword_only)
+        for bound in sorted(sources, key=lambda bound: bound.keyword_only):
+            self._add(bound.source, constants)
+
+    def _add(self, source: Source, constants: Constants) -> None:
+        place = len(self._values)
+        self._values.append(None)
+        match source:
+            case Constant():
+                self._values[place] = source.value
+            case FromApp():
+                self._values[place] = constants[source.key]
+            case FromMessage():
+                self._give.append((place, source.give))
+            case FromRequest():
+                self._fetch.append((place, methodcaller("get", source.key)))
+            case Made():
+                self._add_made(place, source, constants)
+
+    def _add_made(self, place: int, source: Made, constants: Constants) -> None:
+        parts = _Arguments(source.sources, constants, self._scopes)
+        make = _by_name(source.cls, parts._names)
+        if parts.constant:
+            self._values[place] = constants.made(source.cls, lambda: make(*parts.now()))
+        elif parts._fetch:
+            self._fetch.append((place, parts.after_fetching(make)))
+        else:
+            self._give.append((place, lambda: make(*parts.now())))
+
+    @property
+    def constant(self) -> bool:
+        """Whether these are the same for every call."""
+        return not (self._give or self._fetch)
+
+    def now(self) -> list[Any]:
+        """Return the values for one call; what is fetched is still missing."""
+        values = self._values.copy()
+        for place, give in self._give:
+            values[place] = give()
+        return values
+
+    def after_fetching(self, make: Callable[..., Any]) -> Fetch:
+        """Return what fetches what is missing and returns what *make* makes of all."""
+
+        async def fetch(scope: RequestScope) -> Any:
+            values = self.now()
+            for place, get in self._fetch:
+                values[place] = await get(scope)
+            return make(*values)
+
+        return fetch
 
     def added_to(self, function: AsyncFunction) -> AsyncFunction:
-        """Return *function* called with these; the cheapest form that can give them all."""
-        getters = [*self._first, *self._positional, *self._keywords.values()]
-        if not getters:
+        """Return *function* called with these after what the caller gives by position."""
+        if not self._values:
             return function
-        if all(isinstance(getter, Constant) for getter in getters):
-            return self._added_as_constants(function)
-        if any(isinstance(getter, _Fetched) for getter in getters):
-            return self._added_after_fetching(function)
-        return self._added_per_message(function)
+        function = _by_name(function, self._names)
+        if self._fetch and self._scopes is not None:
+            return self._fetched_for(function, self._scopes)
+        if self._give:
+            return lambda *given: function(*given, *self.now())
+        values = self._values
+        return lambda *given: function(*given, *values)
 
-    def made(self, cls: type, constants: Constants) -> _Getter:
-        """Return what gives an object of *cls*, made with these."""
-        getters = [*self._positional, *self._keywords.values()]
-        if all(isinstance(getter, Constant) for getter in getters):
-            return Constant(constants.made(cls, lambda: cls(*self._given(), **self._named())))
-        if any(isinstance(getter, _Fetched) for getter in getters):
-            return _Fetched(self._added_after_fetching(_made_of(cls)))
-        return FromMessage(lambda: cls(*self._given(), **self._named()))
+    def put_first(self, function: AsyncFunction) -> AsyncFunction:
+        """Return *function* called with the first of these before what the caller gives."""
+        return self.added_to(lambda *given: function(given[-1], *given[:-1]))
 
-    def _added_as_constants(self, function: AsyncFunction) -> AsyncFunction:
-        values, named = self._given(), self._named()
+    def _fetched_for(self, function: AsyncFunction, scopes: Scopes) -> AsyncFunction:
+        now, fetch = self.now, self._fetch
 
-        def call(*given: Any) -> Coroutine[Any, Any, Any]:
-            return function(*given, *values, **named)
+        async def call(scope: RequestScope, *given: Any) -> Any:
+            values = now()
+            for place, get in fetch:
+                values[place] = await get(scope)
+            return await function(*given, *values)
 
-        return call
-
-    def _added_per_message(self, function: AsyncFunction) -> AsyncFunction:
-        def call(*given: Any) -> Coroutine[Any, Any, Any]:
-            first = [_now(getter) for getter in self._first]
-            return function(*first, *given, *self._given(), **self._named())
-
-        return call
-
-    def _added_after_fetching(self, function: AsyncFunction) -> AsyncFunction:
-        first, positional, keywords = self._first, self._positional, self._keywords
-
-        async def call(*given: Any) -> Any:
-            owner = [await _soon(getter) for getter in first]
-            values = [await _soon(getter) for getter in positional]
-            named = {name: await _soon(getter) for name, getter in keywords.items()}
-            return await function(*owner, *given, *values, **named)
-
-        return call
-
-    def _given(self) -> list[Any]:
-        return [_now(getter) for getter in self._positional]
-
-    def _named(self) -> dict[str, Any]:
-        return {name: _now(getter) for name, getter in self._keywords.items()}
+        return scopes.around(call)
 
 
-def _getter(source: Source, constants: Constants) -> _Getter:
-    match source:
-        case Constant() | FromMessage():
-            return source
-        case FromApp():
-            return Constant(constants[source.key])
-        case FromRequest():
-            key = source.key
-            return _Fetched(lambda: current_scope().get(key))
-        case Made():
-            return _Arguments(source.sources, constants).made(source.cls, constants)
+def _is_simple(plan: CallPlan) -> bool:
+    """Return whether *plan* calls a function with a message and dependencies by position."""
+    by_position = not any(bound.keyword_only for bound in plan.sources)
+    return plan.owner is None and plan.signature.leading == 1 and by_position
 
 
-def _now(getter: Constant | FromMessage) -> Any:
-    return getter.give() if isinstance(getter, FromMessage) else getter.value
-
-
-async def _soon(getter: _Getter) -> Any:
-    return await getter.fetch() if isinstance(getter, _Fetched) else _now(getter)
-
-
-def _made_of(cls: type) -> AsyncFunction:
-    async def make(*values: Any, **named: Any) -> Any:
-        return cls(*values, **named)
-
-    return make
+def _by_name(function: Callable[..., Any], names: tuple[str, ...]) -> Callable[..., Any]:
+    """Return *function* with its last positional arguments handed on under *names*."""
+    if not names:
+        return function
+    count = len(names)
+    return lambda *given: function(*given[:-count], **dict(zip(names, given[-count:], strict=True)))
 
 
 def _awaitable(
     function: Callable[..., Any], plan: CallPlan, threads: WorkerThreads
 ) -> AsyncFunction:
-    """Return *function* as something to be awaited, however it was written."""
+    """Return *function* as one that returns a coroutine, however it was written."""
     kind = plan.signature.kind
     if kind is Kind.ASYNC:
         if inspect.iscoroutinefunction(function_of(function)):

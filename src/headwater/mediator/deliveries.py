@@ -59,7 +59,9 @@ class Deliverer:
         Raises:
             HandlerNotFoundError: no method takes it.
         """
-        call, recorded = self._calls.get(type(event.payload)) or self._call(type(event.payload))
+        payload: object = event.payload
+        event_type = type(payload)
+        call, recorded = self._calls.get(event_type) or self._call(event_type)
         return call(event.recorded if recorded else event.payload)
 
     def _call(self, event_type: type) -> tuple[Call, bool]:

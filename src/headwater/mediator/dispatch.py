@@ -13,13 +13,14 @@ from headwater.mediator.calls import AsyncFunction, build
 from headwater.mediator.chains import INSIDE_UNIT_OF_WORK, BehaviourPlan, chain, chosen
 from headwater.mediator.deliveries import Deliverer, DeliveryPlan
 from headwater.mediator.injection import CallPlan, Constants
+from headwater.mediator.planning import ListenerPlan
 from headwater.mediator.registrations import DeliveryRegistration, Stage, Strategy
 from headwater.mediator.scopes import Call, Scopes
 from headwater.mediator.signatures import Kind, name_of
 from headwater.mediator.strategies import run_together
 from headwater.mediator.threads import WorkerThreads
 from headwater.mediator.transactions import Transactions
-from headwater.mediator.wiring import ListenerPlan, Wiring
+from headwater.mediator.wiring import Wiring
 
 _log = logging.getLogger("headwater")
 
@@ -90,11 +91,9 @@ class Dispatch:
 
         def make() -> Call:
             call = chain(self._built(inside), self._build(plan))
-            call = self._scoped(call, [plan, *_plans(inside)], join=True)
             if self._transactions is not None:
                 call = self._transactions.unit_around(call, request_type)
-            call = chain(self._built(outside), call)
-            return self._scoped(call, _plans(outside), join=True)
+            return chain(self._built(outside), call)
 
         return Composed(_needs([plan, *_plans(around)]), make)
 
@@ -125,14 +124,14 @@ class Dispatch:
                 request_type,
                 f"No handler for {name}. Register one that takes it, or include the table that "
                 f"has it. (What is published goes to publish().)",
-            )
+            ) from None
         if (plan.signature.kind is Kind.STREAM) is not stream:
             streams = (
                 "streams its answer: use stream()" if not stream else "gives one answer: use send()"
             )
             raise HandlerNotFoundError(
                 request_type, f"The handler of {name}, {plan.signature.name}, {streams}."
-            )
+            ) from None
         return plan
 
     # ------------------------------------------------------------------------- publishing
@@ -159,7 +158,7 @@ class Dispatch:
         def make() -> Call:
             calls = [self._listener(listener, each, strategy) for listener in listeners]
             call = calls[0] if bare else self._together(strategy, calls)
-            return self._scoped(chain(self._built(around), call), _plans(around), join=True)
+            return chain(self._built(around), call)
 
         needs = _needs([*(listener.call for listener in listeners), *_plans(around), *_plans(each)])
         return Composed(needs, make, bare)
@@ -169,9 +168,8 @@ class Dispatch:
     ) -> Call:
         name = listener.call.signature.name
         call = chain(self._built(behaviours), self._build(listener.call))
-        # In parallel nobody may close or share what another one is using.
-        join = strategy not in _TOGETHER
-        call = self._scoped(call, [listener.call, *_plans(behaviours)], join=join)
+        if strategy in _TOGETHER:
+            call = self._apart(call, [listener.call, *_plans(behaviours)])
         own = _own_strategy(listener, strategy)
         if own is None:
             return call
@@ -189,13 +187,13 @@ class Dispatch:
 
     def _unheard_publish(self, message_type: type) -> Composed:
         if self._durable(message_type):
-            raise NotPublishableError(message_type)
+            raise NotPublishableError(message_type) from None
         problem = (
             f"Nobody hears {message_type.__name__}, which was published. Register a handler "
             f"with @….on, or don't publish it."
         )
         if self._unheard is Unheard.RAISE:
-            raise HandlerNotFoundError(message_type, problem)
+            raise HandlerNotFoundError(message_type, problem) from None
 
         async def nobody(_message: Any) -> None:
             if self._unheard is Unheard.WARN or message_type not in self._warned:
@@ -213,22 +211,23 @@ class Dispatch:
         def compose(plan: DeliveryPlan, event_type: type) -> Call:
             around = chosen(self._wiring.behaviours, Stage.DELIVERY, event_type)
             call = chain(self._built(around), self._build(plan.call))
-            return self._scoped(call, [plan.call, *_plans(around)], join=False)
+            return self._apart(call, [plan.call, *_plans(around)])
 
         return Deliverer(name_of(registration.target), plans, compose)
 
     # ------------------------------------------------------------------------- composing
 
+    def _apart(self, call: Call, plans: Iterable[CallPlan]) -> Call:
+        """Return *call* so that the request scope its *plans* need, if any, is its own."""
+        if self._scopes is None or not any(plan.scoped for plan in plans):
+            return call
+        return self._scopes.apart(call)
+
     def _build(self, plan: CallPlan) -> AsyncFunction:
-        return build(plan, self._constants, self._threads)
+        return build(plan, self._constants, threads=self._threads, scopes=self._scopes)
 
     def _built(self, behaviours: Iterable[BehaviourPlan]) -> list[AsyncFunction]:
         return [self._build(behaviour.call) for behaviour in behaviours]
-
-    def _scoped(self, call: Call, plans: Iterable[CallPlan], *, join: bool) -> Call:
-        if self._scopes is None or not any(plan.scoped for plan in plans):
-            return call
-        return self._scopes.around(call, join=join)
 
 
 def _own_strategy(listener: ListenerPlan, strategy: Strategy) -> Strategy | None:

@@ -13,12 +13,12 @@ from typing import Annotated, Any, Protocol, Union, get_args, get_origin
 import msgspec
 
 from headwater.errors import WiringFault
+from headwater.mediator.annotations import show
 from headwater.mediator.signatures import (
     NO_DEFAULT,
     Dependency,
     Signature,
     read_signature,
-    show,
 )
 from headwater.ports.container import Container, Scope
 

@@ -2,11 +2,8 @@
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import copy_context
-from functools import partial
-from typing import Any, Final, TypeVar, cast, overload
+from typing import Any, TypeVar, overload
 from uuid import UUID
-
-import msgspec
 
 from headwater.clock import Duration
 from headwater.errors import ConfigurationError, NestedExecuteError
@@ -14,14 +11,15 @@ from headwater.mediator.background import Background, OnError
 from headwater.mediator.deliveries import Deliverer
 from headwater.mediator.dispatch import Dispatch, Unheard
 from headwater.mediator.handlers import Handlers, call_site, check_own_strategy
-from headwater.mediator.injection import Constant, FromMessage, Injector, Resolver
-from headwater.mediator.lookup import Lookup
+from headwater.mediator.injection import Injector, Resolver
+from headwater.mediator.limits import DEFAULT_LIMITS, Limits
+from headwater.mediator.lookup import Lookup, send_in_context
+from headwater.mediator.own_values import context_value, scopes_of
 from headwater.mediator.registrations import (
     DeliveryRegistration,
     ListenerRegistration,
     Strategy,
 )
-from headwater.mediator.scopes import Scopes
 from headwater.mediator.sending import Publisher, Receipt, Sender
 from headwater.mediator.strategies import failures_of
 from headwater.mediator.streaming import Stream, items_of
@@ -33,31 +31,12 @@ from headwater.metadata import (
     CURRENT_CONTEXT,
     CausedContext,
     MessageContext,
-    current_context,
-    root_context,
 )
-from headwater.ports.container import Container, Scope
+from headwater.ports.container import Container
 from headwater.unit_of_work.unit import CURRENT_UNIT, UnitOfWork
 from headwater.unit_of_work.units import Units
 
 R = TypeVar("R")
-
-THREADS_MAX: Final = 32
-BACKGROUND_MAX: Final = 1000
-
-
-class Limits(msgspec.Struct, frozen=True):
-    """What a mediator does at the same time.
-
-    `threads` workers at most run ``def`` handlers, more of these wait. `background` handlers
-    at most run in the background; one more is refused.
-    """
-
-    threads: int = THREADS_MAX
-    background: int = BACKGROUND_MAX
-
-
-DEFAULT_LIMITS: Final = Limits()
 
 
 class Mediator:
@@ -96,7 +75,7 @@ class Mediator:
         self._threads = WorkerThreads(limits.threads)
         self._background = Background(tasks_max=limits.background, on_error=on_error)
         mine: dict[Any, Any] = {Mediator: self, Sender: self, Publisher: self}
-        known: list[Resolver] = [_context_value, unit_values] if units else [_context_value]
+        known: list[Resolver] = [context_value, unit_values] if units else [context_value]
         injector = Injector(
             instances={**mine, **(instances or {})},
             resolvers=[*resolvers, *known],
@@ -109,7 +88,7 @@ class Mediator:
         dispatch = self._dispatch = Dispatch(
             self._wiring,
             self._constants,
-            scopes=_scopes(container, injector, brought),
+            scopes=scopes_of(container, injector, brought),
             transactions=self._transactions,
             threads=self._threads,
             background=self._background,
@@ -126,8 +105,7 @@ class Mediator:
         self._senders = self._lookup.senders
         self._publishers = self._lookup.publishers
         if propagate_context and units is None:
-            # One coroutine instead of two: see benchmarks/mediator.py, "with context".
-            self.send = self._send_in_context  # type: ignore[method-assign]
+            self.__dict__["send"] = send_in_context(self._lookup, self.send)
 
     # --------------------------------------------------------------------------- sending
 
@@ -137,9 +115,13 @@ class Mediator:
     def send(
         self, request: Request[R], /, *, id: UUID | None = None, separate: bool = False
     ) -> Coroutine[Any, Any, R]: ...
-    # By keyword only for every type checker; Python calls it much faster this way (3.11-3.13).
+    # By keyword only for type checkers; Python calls it much faster this way (3.11 to 3.13).
     def send(
-        self, request: Request[Any], /, id: UUID | None = None, separate: bool = False
+        self,
+        request: Request[Any],
+        /,
+        id: UUID | None = None,
+        separate: bool = False,  # noqa: FBT001, FBT002
     ) -> Coroutine[Any, Any, Any]:
         """Hand *request* to its one handler and return the answer.
 
@@ -155,19 +137,12 @@ class Mediator:
             ConfigurationError: *id* or *separate* stand where they can't be kept.
         """
         if id is None and not separate:
-            return self._senders[type(request)](request)
+            try:
+                call = self._senders[type(request)]
+            except KeyError:
+                call = self._lookup.sender(type(request))
+            return call(request)
         return self._send_as(request, Sending(id, separate))
-
-    async def _send_in_context(
-        self, request: Request[Any], /, id: UUID | None = None, separate: bool = False
-    ) -> Any:
-        if id is not None or separate:
-            return await self._send_as(request, Sending(id, separate))
-        token = CURRENT_CONTEXT.set(CausedContext(CURRENT_CONTEXT.get()))
-        try:
-            return await self._senders[type(request)](request)
-        finally:
-            CURRENT_CONTEXT.reset(token)
 
     def _send_as(self, request: Request[Any], sending: Sending) -> Coroutine[Any, Any, Any]:
         name = type(request).__name__
@@ -181,9 +156,7 @@ class Mediator:
                 f"send({name}, id=…) is kept by a storage, and this mediator has none. Give it "
                 f"units=…, or use an App."
             )
-        call = cast(
-            "Callable[[Any, Sending], Coroutine[Any, Any, Any]]", self._senders[type(request)]
-        )
+        call: Callable[..., Coroutine[Any, Any, Any]] = self._lookup.sender(type(request))
         return call(request, sending)
 
     async def execute(self, request: Request[R], /, *, id: UUID | None = None) -> Receipt[R]:
@@ -213,7 +186,7 @@ class Mediator:
             HandlerNotFoundError: nobody handles it, or by `send` only.
             AmbiguousHandlerError: two base classes with handlers are equally near.
         """
-        opened = self._lookup.openers[type(request)]
+        opened = self._lookup.opener(type(request))
         context = copy_context()
         if self._propagates_context or self._transactions is not None:
             context.run(CURRENT_CONTEXT.set, CausedContext(CURRENT_CONTEXT.get()))
@@ -224,22 +197,22 @@ class Mediator:
     # ------------------------------------------------------------------------- publishing
 
     @overload
-    def publish(self, message: object, /) -> Coroutine[Any, Any, None]: ...
+    async def publish(self, message: object, /) -> None: ...
     @overload
-    def publish(
+    async def publish(
         self,
         message: object,
         /,
         *,
         strategy: Strategy | None = None,
         after_commit: bool = False,
-    ) -> Coroutine[Any, Any, None]: ...
+    ) -> None: ...
     async def publish(
         self,
         message: object,
         /,
         strategy: Strategy | None = None,
-        after_commit: bool = False,
+        after_commit: bool = False,  # noqa: FBT001, FBT002
     ) -> None:
         """Hand *message* to all in this process who hear its type, as *strategy* says.
 
@@ -257,7 +230,11 @@ class Mediator:
             await self._publish_as(message, strategy or self._strategy, after_commit=after_commit)
             return
         try:
-            await self._publishers[type(message)](message)
+            call = self._publishers[type(message)]
+        except KeyError:
+            call = self._lookup.publisher(type(message), self._strategy)
+        try:
+            await call(message)
         except Exception as error:
             if (type(message), self._strategy) not in self._lookup.bare:
                 raise
@@ -265,7 +242,7 @@ class Mediator:
 
     async def _publish_as(self, message: object, strategy: Strategy, *, after_commit: bool) -> None:
         key = (type(message), strategy)
-        call = self._lookup.publishers_by_strategy[key]
+        call = self._lookup.publisher(*key)
         if after_commit:
             call = self._background.guarded(call, "publish(after_commit=True)")
             if self._transactions is not None:
@@ -337,34 +314,3 @@ class Mediator:
 
     async def __aexit__(self, *error: object) -> None:
         await self.aclose()
-
-
-def _context_value(annotation: Any) -> Callable[[], Any] | None:
-    return _context_or_new if annotation is MessageContext else None
-
-
-def _context_or_new() -> MessageContext:
-    return current_context() or root_context()
-
-
-def _scopes(
-    container: Container | None, injector: Injector, brought: Sequence[Any]
-) -> Scopes | None:
-    """Return how request scopes open; of what is *brought*, they get what somebody there takes."""
-    if container is None:
-        return None
-    values: dict[Any, Callable[[], Any]] = {}
-    for key in brought:
-        wanted = container.find(key)
-        source = injector.find(key)
-        if wanted is None or wanted.scope is not Scope.REQUEST:
-            continue
-        if isinstance(source, FromMessage):
-            values[key] = source.give
-        elif isinstance(source, Constant):
-            values[key] = partial(_same, source.value)
-    return Scopes(container, values, CURRENT_UNIT.get)
-
-
-def _same(value: Any) -> Any:
-    return value

@@ -21,8 +21,9 @@ def _stated(base: Any, known: Mapping[Any, Any]) -> Any:
     if cls in _SAY_IT:
         return arguments[0] if arguments else Any
     inside = dict(zip(getattr(cls, "__parameters__", ()), arguments, strict=False))
-    for inner in vars(cls).get("__orig_bases__", cls.__bases__):
-        inner_cls = get_origin(inner) or inner
+    bases: tuple[Any, ...] = cls.__dict__.get("__orig_bases__", cls.__bases__)
+    for inner in bases:
+        inner_cls: Any = get_origin(inner) or inner
         if isinstance(inner_cls, type) and issubclass(inner_cls, Request):
             return _stated(inner, inside)
     return Any

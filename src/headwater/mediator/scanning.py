@@ -41,17 +41,18 @@ def modules_of(package: ModuleType | str) -> Iterator[ModuleType]:
 def marks_in(module: ModuleType) -> Iterator[tuple[Mark, Any]]:
     """Yield the marks on what *module* itself defines, in the order of definition."""
     for target in _defined_in(module):
-        for apply in vars(target).get(MARKS_ATTRIBUTE, ()):
+        marks: list[Mark] = target.__dict__.get(MARKS_ATTRIBUTE, [])
+        for apply in marks:
             yield apply, target
 
 
 def requests_in(module: ModuleType) -> list[ExpectedRequest]:
     """Return the request classes of *module* that somebody must handle."""
+    found: list[type] = [cls for cls in _defined_in(module) if inspect.isclass(cls)]
     return [
         ExpectedRequest(cls, module.__name__)
-        for cls in _defined_in(module)
-        if inspect.isclass(cls)
-        and issubclass(cls, Request)
+        for cls in found
+        if Request in cls.__mro__
         and not (cls.__subclasses__() or inspect.isabstract(cls) or is_protocol(cls))
     ]
 

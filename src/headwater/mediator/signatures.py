@@ -3,16 +3,15 @@
 import functools
 import inspect
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, get_type_hints
 
 import msgspec
 
 from headwater.errors import WiringFault
-from headwater.mediator.matching import is_protocol, is_runtime_protocol
-from headwater.metadata import Recorded
+from headwater.mediator.annotations import messages_in, show
 
 NO_DEFAULT: Final = inspect.Parameter.empty
 
@@ -54,6 +53,7 @@ class Signature(msgspec.Struct, frozen=True):
     messages: tuple[type, ...]
     recorded: bool
     dependencies: tuple[Dependency, ...]
+    leading: int
 
 
 def read_signature(
@@ -116,7 +116,9 @@ class _Reader:
         if faults:
             raise _UnusableError(*faults)
         found = tuple(dependency for dependency in dependencies if dependency is not None)
-        return Signature(self._target, self._name, self._where, kind, messages, recorded, found)
+        return Signature(
+            self._target, self._name, self._where, kind, messages, recorded, found, self._leading
+        )
 
     def _fault(self, problem: str, advice: str) -> WiringFault:
         return WiringFault(problem, where=self._where, advice=advice)
@@ -212,57 +214,6 @@ class _Reader:
         return hints["it"]
 
 
-def messages_in(annotation: Any) -> tuple[tuple[type, ...], bool]:
-    """Return the message classes that *annotation* names, and whether it wraps in `Recorded`.
-
-    Raises:
-        ValueError: it names something that can't be a message; the text continues a sentence.
-    """
-    found: list[type] = []
-    wrapped: set[bool] = set()
-    for part in _parts(annotation):
-        inner = [part]
-        recorded = get_origin(part) is Recorded or part is Recorded
-        if recorded:
-            inner = list(_parts(get_args(part)[0])) if get_args(part) else [object]
-        wrapped.add(recorded)
-        found += [_message_class(candidate) for candidate in inner]
-    if len(wrapped) > 1:
-        raise ValueError("which mixes Recorded[…] with bare messages")
-    return tuple(dict.fromkeys(found)), wrapped == {True}
-
-
-def _message_class(candidate: Any) -> type:
-    origin = get_origin(candidate) or candidate
-    if origin is object or origin is Any:
-        return object
-    if not isinstance(origin, type) or origin.__module__ == "builtins":
-        raise ValueError("which is no message class")
-    if is_protocol(origin) and not is_runtime_protocol(origin):
-        raise ValueError(f"but {origin.__name__} is a Protocol without @runtime_checkable")
-    return origin
-
-
-def _parts(annotation: Any) -> Iterator[Any]:
-    """Yield the members of a union, without Annotated, aliases and type variables."""
-    origin = get_origin(annotation)
-    if origin is Annotated:
-        yield from _parts(get_args(annotation)[0])
-    elif origin is Union or origin is types.UnionType:
-        for member in get_args(annotation):
-            yield from _parts(member)
-    elif isinstance(annotation, TypeVar):
-        if annotation.__constraints__:
-            for member in annotation.__constraints__:
-                yield from _parts(member)
-        else:
-            yield from _parts(annotation.__bound__ or object)
-    elif type(annotation).__name__ == "TypeAliasType":
-        yield from _parts(annotation.__value__)
-    else:
-        yield annotation
-
-
 def function_of(target: Callable[..., Any]) -> Callable[..., Any]:
     """Return the function that runs when *target* is called, without partial and binding."""
     while isinstance(target, functools.partial):
@@ -297,8 +248,3 @@ def place(file: str, line: int) -> str:
         return f"{Path(file).relative_to(Path.cwd())}:{line}"
     except ValueError:
         return f"{file}:{line}"
-
-
-def show(annotation: Any) -> str:
-    """Return *annotation* as it stands in code, more or less."""
-    return annotation.__name__ if isinstance(annotation, type) else str(annotation)

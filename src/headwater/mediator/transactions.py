@@ -81,9 +81,9 @@ class Transactions:
 
     def unit_around(self, call: Call, request_type: type) -> Call:
         """Return *call* in a unit of work: the current one, or one that is committed here."""
+        response_type = response_type_of(request_type)
         if issubclass(request_type, Query):
             return self._reading(call)
-        response_type = response_type_of(request_type)
 
         async def in_unit(message: Any) -> Any:
             sending = _SENDING.get()

@@ -12,7 +12,7 @@ import msgspec
 from headwater.domain.applies import applies_methods, where_is
 from headwater.domain.read_model import ReadModel, row_options
 from headwater.errors import UnknownEventError, WiringError, WiringFault
-from headwater.mediator.signatures import messages_in
+from headwater.mediator.annotations import messages_in
 from headwater.subscriptions.subscription import PARTITIONS, Arrival
 from headwater.unit_of_work.row_type import key_text
 

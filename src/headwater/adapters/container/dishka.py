@@ -60,7 +60,7 @@ class DishkaContainer:
     def request(
         self, values: Mapping[Any, Any], /
     ) -> AbstractAsyncContextManager[RequestScope, bool | None]:
-        return self._container(dict(values))
+        return self._container(dict(values) if values else None)
 
     async def close(self) -> None:
         if self._closes:

@@ -1,0 +1,177 @@
+"""Planning: what one registration says, read and compiled to call plans."""
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from headwater.errors import WiringFault
+from headwater.mediator.annotations import messages_in, show
+from headwater.mediator.chains import BehaviourPlan
+from headwater.mediator.deliveries import DeliveryPlan
+from headwater.mediator.injection import CallPlan, Injector
+from headwater.mediator.matching import stands_for
+from headwater.mediator.registrations import (
+    BehaviourRegistration,
+    DeliveryRegistration,
+    HandlerRegistration,
+    ListenerRegistration,
+    Strategy,
+)
+from headwater.mediator.signatures import Kind, Signature, name_of, read_signature, where_of
+
+
+class ListenerPlan(msgspec.Struct, frozen=True, eq=False):
+    """A handler of published messages, and its place among the others."""
+
+    call: CallPlan
+    patterns: tuple[type, ...]
+    strategy: Strategy | None
+    after_commit: bool
+    order: int
+    sequence: int
+
+    def hears(self, message_type: type) -> bool:
+        """Return whether messages of exactly *message_type* come here."""
+        return any(stands_for(pattern, message_type) for pattern in self.patterns)
+
+
+class Planner:
+    """Plans registrations with *injector*; what is wrong with them is added to *faults*."""
+
+    def __init__(self, injector: Injector, faults: list[WiringFault]) -> None:
+        self._injector = injector
+        self._faults = faults
+        self._sequence = 0
+
+    def handler(
+        self, registration: HandlerRegistration
+    ) -> Iterator[tuple[Signature, CallPlan | None]]:
+        """Yield each signature with its plan, None if something in it can't be resolved."""
+        for owner, signature in self._signatures(registration.target, registration.site):
+            yield signature, self._plan(signature, owner, inline=registration.inline)
+
+    def listener(self, registration: ListenerRegistration) -> list[ListenerPlan]:
+        """Return the plans of a handler of published messages."""
+        plans: list[ListenerPlan] = []
+        signatures = self._signatures(
+            registration.target, registration.site, messages=registration.messages
+        )
+        for owner, signature in signatures:
+            if signature.recorded or signature.kind is Kind.STREAM:
+                problem = (
+                    "asks for Recorded[…], which only durable subscribers get"
+                    if signature.recorded
+                    else "is an async generator, and nobody reads it"
+                )
+                self.fault(
+                    signature,
+                    f"{signature.name} {problem}.",
+                    "Take the bare message and return nothing.",
+                )
+                continue
+            plan = self._plan(signature, owner, inline=registration.inline)
+            if plan is not None:
+                self._sequence += 1
+                plans.append(
+                    ListenerPlan(
+                        plan,
+                        signature.messages,
+                        registration.strategy,
+                        registration.after_commit,
+                        registration.order,
+                        self._sequence,
+                    )
+                )
+        return plans
+
+    def delivery(self, registration: DeliveryRegistration) -> list[DeliveryPlan]:
+        """Return the plans of a durable handler of events."""
+        plans: list[DeliveryPlan] = []
+        for owner, signature in self._signatures(registration.target, registration.site):
+            if signature.kind is Kind.STREAM:
+                problem = f"{signature.name} is an async generator, and nobody reads it."
+                self.fault(signature, problem, "Return nothing.")
+                continue
+            plan = self._plan(signature, owner, inline=registration.inline)
+            if plan is not None:
+                plans.append(DeliveryPlan(plan, signature.messages, signature.recorded))
+        return plans
+
+    def behaviour(self, registration: BehaviourRegistration) -> BehaviourPlan | None:
+        """Return the plan of a behaviour, None if something is wrong with it."""
+        owner, target = None, registration.target
+        if inspect.isclass(target):
+            owner, target = target, target.__call__
+        signature = read_signature(
+            target, self._faults, leading=2, where=registration.site, method=owner is not None
+        )
+        if signature is None:
+            return None
+        if signature.kind is not Kind.ASYNC:
+            self.fault(signature, f"behaviour {signature.name} is no 'async def'.", "Make it one.")
+            return None
+        plan = self._plan(signature, owner)
+        patterns = self._patterns(registration, signature)
+        if plan is None or patterns is None:
+            return None
+        self._sequence += 1
+        when = registration.when or getattr(registration.target, "applies_to", None)
+        return BehaviourPlan(
+            plan, patterns, when, registration.stage, registration.order, self._sequence
+        )
+
+    def fault(self, signature: Signature, problem: str, advice: str) -> None:
+        """Note that something is wrong with what *signature* was read from."""
+        self._faults.append(WiringFault(problem, where=signature.where, advice=advice))
+
+    def _patterns(
+        self, registration: BehaviourRegistration, signature: Signature
+    ) -> tuple[type, ...] | None:
+        if registration.on is None:
+            return signature.messages
+        try:
+            return messages_in(registration.on)[0]
+        except ValueError as error:
+            self.fault(
+                signature,
+                f"behaviour {signature.name} stands on {show(registration.on)}, {error}.",
+                "Name message classes, a union of them, or a runtime Protocol.",
+            )
+            return None
+
+    def _plan(
+        self, signature: Signature, owner: type | None, *, inline: bool = False
+    ) -> CallPlan | None:
+        return self._injector.plan(signature, self._faults, owner=owner, inline=inline)
+
+    def _signatures(
+        self, target: Any, site: str, messages: tuple[type, ...] = ()
+    ) -> Iterator[tuple[type | None, Signature]]:
+        """Yield the signature of a function, or of each ``handle…`` method of a class."""
+        if not inspect.isclass(target):
+            leading = read_signature(target, self._faults, where=site, messages=messages)
+            if leading is not None:
+                yield None, leading
+            return
+        names = [name for name in dir(target) if name.startswith("handle")]
+        if not names:
+            self._faults.append(
+                WiringFault(
+                    f"class {name_of(target)} has no method whose name starts with 'handle'.",
+                    where=where_of(target) or site,
+                    advice="Give it one for each message it handles.",
+                )
+            )
+        for name in sorted(names, key=lambda name: _line_of(getattr(target, name))):
+            signature = read_signature(
+                getattr(target, name), self._faults, where=site, method=True, messages=messages
+            )
+            if signature is not None:
+                yield target, signature
+
+
+def _line_of(method: Any) -> int:
+    code = getattr(inspect.unwrap(method), "__code__", None)
+    return code.co_firstlineno if code is not None else 0
