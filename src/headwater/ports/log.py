@@ -1,6 +1,7 @@
 """The reading side of the log."""
 
-from typing import Final, Protocol
+from collections.abc import Sequence
+from typing import Final, Protocol, TypeAlias
 
 import msgspec
 
@@ -27,6 +28,11 @@ class StoredEvent(msgspec.Struct, frozen=True):
     traceparent: str | None = None
     headers: str | None = None
     tags: tuple[str, ...] = ()
+
+
+StoredPayload: TypeAlias = tuple[int, str, int, str]
+"""What folding an event takes: its version, type name, schema version and data. A plain tuple,
+because loading an aggregate makes one per event."""
 
 
 class LogFilter(msgspec.Struct, frozen=True):
@@ -79,6 +85,15 @@ class Log(Protocol):
 
         Ascending from version 1, or descending from the newest one if *backwards*, unless
         *from_version* says otherwise. An unknown stream, or nothing on that side: empty.
+        """
+        ...
+
+    async def read_payloads(
+        self, stream_id: str, *, from_version: int = 1, limit: int = 1000
+    ) -> Sequence[StoredPayload]:
+        """Return what `read_stream` returns ascending, without what an aggregate doesn't need.
+
+        It is a method of its own because a storage can read it in less than half the time.
         """
         ...
 

@@ -24,10 +24,10 @@ async def read_events(log: Log, stream_id: str, *, codec: EventCodec) -> list[An
     decode = codec.decode
     events: list[Any] = []
     while True:
-        page = await log.read_stream(
+        page = await log.read_payloads(
             stream_id, from_version=len(events) + 1, limit=STREAM_PAGE_EVENTS
         )
-        events += [decode(stored.type, stored.schema_version, stored.data) for stored in page]
+        events += [decode(type, schema_version, data) for _, type, schema_version, data in page]
         if len(page) < STREAM_PAGE_EVENTS:
             return events
 

@@ -56,6 +56,29 @@ class LogConformance(StorageSuite):
         assert [event.id for event in stored] == [event.id for event in events]
         assert [event.version for event in stored] == [1, 2, 3]
 
+    async def test_the_payloads_of_a_stream_are_those_of_its_events(self, storage: Storage) -> None:
+        await storage.commit(appending("order-1", *new_events(5)))
+        await storage.commit(appending("order-2", new_event()))
+
+        payloads = [
+            *await storage.read_payloads("order-1", limit=2),
+            *await storage.read_payloads("order-1", from_version=3),
+        ]
+
+        assert payloads == [
+            (event.version, event.type, event.schema_version, event.data)
+            for event in await storage.read_stream("order-1")
+        ]
+        assert list(await storage.read_payloads("order-1", from_version=6)) == []
+        assert list(await storage.read_payloads("unknown-1")) == []
+
+    @pytest.mark.parametrize("limit", LIMITS_OUT_OF_RANGE)
+    async def test_a_limit_of_payloads_out_of_range_is_refused(
+        self, storage: Storage, limit: int
+    ) -> None:
+        with pytest.raises(ValueError, match="limit"):
+            await storage.read_payloads("order-1", limit=limit)
+
     async def test_a_stream_is_read_from_a_version_on_and_included(self, storage: Storage) -> None:
         await storage.commit(appending("order-1", *new_events(4)))
 

@@ -11,7 +11,14 @@ from headwater.adapters.storage.memory.contents import MemoryContents
 from headwater.clock import Clock, SystemClock, microseconds_since_epoch
 from headwater.errors import StorageClosedError
 from headwater.ports.changes import Changes, Committed
-from headwater.ports.log import EVERYTHING, PAGE_EVENTS_MAX, LogFilter, LogPage, StoredEvent
+from headwater.ports.log import (
+    EVERYTHING,
+    PAGE_EVENTS_MAX,
+    LogFilter,
+    LogPage,
+    StoredEvent,
+    StoredPayload,
+)
 from headwater.ports.rows import ROWS_MAX, CollectionSpec, Condition, Row, RowQuery
 from headwater.ports.storage import COMMITS_WAITING_MAX, Capabilities, StoredReceipt
 
@@ -117,6 +124,13 @@ class MemoryStorage:
         return self._contents.log.read_stream(
             stream_id, from_version=from_version, backwards=backwards, limit=limit
         )
+
+    async def read_payloads(
+        self, stream_id: str, *, from_version: int = 1, limit: int = 1000
+    ) -> Sequence[StoredPayload]:
+        """Return the payloads of a stream, as `Log.read_payloads` says."""
+        events = await self.read_stream(stream_id, from_version=from_version, limit=limit)
+        return [(one.version, one.type, one.schema_version, one.data) for one in events]
 
     async def read_log(
         self, *, after: int = 0, where: LogFilter = EVERYTHING, limit: int = 1000

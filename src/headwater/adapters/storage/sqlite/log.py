@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from headwater.adapters.storage.sqlite.schema import EVENT_COLUMNS
-from headwater.ports.log import PAGE_EVENTS_MAX, LogFilter, LogPage, StoredEvent
+from headwater.ports.log import PAGE_EVENTS_MAX, LogFilter, LogPage, StoredEvent, StoredPayload
 from headwater.ports.storage import StoredReceipt
 
 SCAN_POSITIONS_MAX: Final = 2 * PAGE_EVENTS_MAX
@@ -34,6 +34,17 @@ def select_stream(
         (stream_id, from_version, limit),
     ).fetchall()
     return _events(rows)
+
+
+def select_payloads(
+    cursor: sqlite3.Cursor, stream_id: str, *, from_version: int, limit: int
+) -> Sequence[StoredPayload]:
+    """Return the payloads of a stream from *from_version* on."""
+    return cursor.execute(
+        "SELECT version, type, schema_version, data FROM headwater_events "
+        "WHERE stream_id = ? AND version >= ? ORDER BY version LIMIT ?",
+        (stream_id, from_version, limit),
+    ).fetchall()
 
 
 def select_page(cursor: sqlite3.Cursor, *, after: int, where: LogFilter, limit: int) -> LogPage:

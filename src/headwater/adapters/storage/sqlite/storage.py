@@ -4,24 +4,28 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final, TypeVar
 
 from headwater.adapters.storage.sqlite import collections, log, rows, subscriptions
 from headwater.adapters.storage.sqlite.collection import Collection
-from headwater.adapters.storage.sqlite.news import News
-from headwater.adapters.storage.sqlite.readers import Read, Readers
-from headwater.adapters.storage.sqlite.room import Room
+from headwater.adapters.storage.sqlite.readers import Read
 from headwater.adapters.storage.sqlite.settings import SqliteSettings
 from headwater.adapters.storage.sqlite.within import commit_within
-from headwater.adapters.storage.sqlite.writer import Writer
+from headwater.adapters.storage.sqlite.workers import Workers
 from headwater.clock import Clock, SystemClock, microseconds_since_epoch
 from headwater.errors import ConfigurationError, ForkedProcessError, StorageClosedError
 from headwater.ports.changes import NO_CHANGES, Changes, Committed
-from headwater.ports.log import EVERYTHING, PAGE_EVENTS_MAX, LogFilter, LogPage, StoredEvent
+from headwater.ports.log import (
+    EVERYTHING,
+    PAGE_EVENTS_MAX,
+    LogFilter,
+    LogPage,
+    StoredEvent,
+    StoredPayload,
+)
 from headwater.ports.rows import ROWS_MAX, CollectionSpec, Condition, Row, RowQuery
-from headwater.ports.storage import COMMITS_WAITING_MAX, Capabilities, StoredReceipt
+from headwater.ports.storage import Capabilities, StoredReceipt
 from headwater.streams import check_stream_id
 
 PARTITIONS_MAX: Final = 1024
@@ -33,32 +37,6 @@ _NOTHING: Final = Committed()
 _CLOSED: Final = "The storage is not open; call open() first."
 
 _Result = TypeVar("_Result")
-
-
-class _Open:
-    """What an open storage works with."""
-
-    def __init__(
-        self, settings: SqliteSettings, clock: Clock, collections: Mapping[str, Collection]
-    ) -> None:
-        self.loop, self.process = asyncio.get_running_loop(), os.getpid()
-        self.room = Room(COMMITS_WAITING_MAX)
-        self.writer = Writer(settings, clock, collections, self._done)
-        self.readers = Readers(settings)
-        self.news = News(settings, clock)
-
-    def _done(self, taken: int, head: int) -> None:
-        self.room.leave(taken)
-        self.news.heard(head)
-
-    async def close(self) -> None:
-        """End the threads once they have done what waits for them."""
-        async with AsyncExitStack() as stack:
-            stack.push_async_callback(self.writer.stop)
-            stack.push_async_callback(self.readers.stop)
-            stack.push_async_callback(self.news.stop)
-            # Room is given in order: once it is our turn, all who came before have theirs.
-            await self.room.enter()
 
 
 class SqliteStorage:
@@ -78,7 +56,7 @@ class SqliteStorage:
         self.settings: Final = settings
         self._clock: Final = clock
         self._collections: Final[dict[str, Collection]] = {}
-        self._open: _Open | None = None
+        self._open: Workers | None = None
         self._turn: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
 
     @property
@@ -92,7 +70,7 @@ class SqliteStorage:
         async with self._one_at_a_time():
             if self._open is not None:
                 return
-            opened = _Open(self.settings, self._clock, self._collections)
+            opened = Workers(self.settings, self._clock, self._collections)
             stored = await opened.writer.start(collections.stored_collections)
             self._collections.clear()
             self._collections.update({one.spec.name: one for one in stored})
@@ -206,6 +184,17 @@ class SqliteStorage:
             )
         )
 
+    async def read_payloads(
+        self, stream_id: str, *, from_version: int = 1, limit: int = 1000
+    ) -> Sequence[StoredPayload]:
+        """Return the payloads of a stream, as `Log.read_payloads` says."""
+        _check_limit(limit, PAGE_EVENTS_MAX)
+        return await self._read(
+            lambda cursor: log.select_payloads(
+                cursor, stream_id, from_version=from_version, limit=limit
+            )
+        )
+
     async def read_log(
         self, *, after: int = 0, where: LogFilter = EVERYTHING, limit: int = 1000
     ) -> LogPage:
@@ -256,7 +245,7 @@ class SqliteStorage:
 
     # ---------------------------------------------------------------------------- the state
 
-    def _opened(self) -> _Open:
+    def _opened(self) -> Workers:
         opened = self._open
         if opened is None:
             raise StorageClosedError(_CLOSED)

@@ -27,6 +27,7 @@ USES: dict[str, Callable[[Storage], Awaitable[object]]] = {
     "commit nothing": lambda s: s.commit(NO_CHANGES),
     "commit rows": lambda s: s.commit(Changes(rows=(row("notes", "1"),))),
     "read_stream": lambda s: s.read_stream("order-1"),
+    "read_payloads": lambda s: s.read_payloads("order-1"),
     "read_log": lambda s: s.read_log(),
     "head": lambda s: s.head(),
     "wait_for_news": lambda s: s.wait_for_news(0, seconds=3600),
