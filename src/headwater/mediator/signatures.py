@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import os
 import types
 from collections.abc import Callable
 from enum import Enum
@@ -15,6 +16,8 @@ from headwater.mediator.annotations import messages_in, show
 
 NO_DEFAULT: Final = inspect.Parameter.empty
 
+# Asked once: the event loop must not wait for the file system.
+_WORKING_DIRECTORY: Final = f"{Path.cwd()}{os.sep}"
 _CALL = "__call__"
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -244,7 +247,4 @@ def where_of(target: Any) -> str | None:
 
 def place(file: str, line: int) -> str:
     """Return ``file:line``, with the file as seen from the working directory if it is inside."""
-    try:
-        return f"{Path(file).relative_to(Path.cwd())}:{line}"
-    except ValueError:
-        return f"{file}:{line}"
+    return f"{file.removeprefix(_WORKING_DIRECTORY)}:{line}"

@@ -28,9 +28,10 @@ class Validation:
     order = -200
 
     async def __call__(self, message: object, next: Next[object, Any]) -> Any:
-        problems = [problem for check in checks_of(type(message)) for problem in check(message)]
+        cls: Any = type(message)
+        problems = [problem for check in checks_of(cls) for problem in check(message)]
         if problems:
-            raise ValidationError(type(message), problems)
+            raise ValidationError(cls, problems)
         return await next(message)
 
     @staticmethod
@@ -70,8 +71,8 @@ def _pydantic_problems(message: Any) -> list[str]:
     try:
         message.__class__.model_validate(message.model_dump(by_alias=True))
     except ValueError as error:
-        details: list[dict[str, Any]] = error.errors() if hasattr(error, "errors") else []
-        return [_told(detail) for detail in details] or [str(error)]
+        failed: Any = error
+        return [_told(detail) for detail in failed.errors()]
     return []
 
 
