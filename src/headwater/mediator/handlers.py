@@ -176,7 +176,8 @@ class Handlers:
 
         What `marks` marked is registered here, and so is what decorators of this table
         register by being imported. Request classes defined there are expected to have a
-        handler, unless they have subclasses or abstract methods.
+        handler, unless they have subclasses or abstract methods. It reads files, so do it
+        before the event loop runs.
 
         Raises:
             ImportError: a module can't be imported.

@@ -1,0 +1,1 @@
+raise AssertionError("scanning must not run a program")
