@@ -9,7 +9,7 @@ from headwater.adapters.storage.sqlite.batch_log import LogOverlay, Staged
 from headwater.adapters.storage.sqlite.batch_rows import RowsOverlay
 from headwater.adapters.storage.sqlite.collection import Collection
 from headwater.adapters.storage.sqlite.journal import Journal
-from headwater.adapters.storage.sqlite.lookup import select_in
+from headwater.adapters.storage.sqlite.statements import RowsAsJson, insert_rows, select_in
 from headwater.clock import from_microseconds
 from headwater.errors import (
     CheckpointConflictError,
@@ -35,6 +35,7 @@ _SELECT_HEAD: Final = (
     "SELECT position, row_version, recorded_at, (SELECT max(id) FROM headwater_events) "
     "FROM headwater_head"
 )
+_RECEIPTS: Final = RowsAsJson(("hex(message_id)", "hex(digest)"), tuple[str, str])
 _SELECT_CHECKPOINT: Final = (
     "SELECT position FROM headwater_checkpoints WHERE subscription = ? AND partition = ?"
 )
@@ -145,14 +146,11 @@ class Batch:
     def _load_receipts(self, receipts: Sequence[NewReceipt]) -> None:
         for consumer in {receipt.consumer for receipt in receipts}:
             ids = {receipt.message_id for receipt in receipts if receipt.consumer == consumer}
-            found = select_in(
-                self._cursor,
-                "SELECT message_id, digest FROM headwater_receipts "
-                "WHERE consumer = ? AND message_id IN (IN)",
-                ids,
-                first=(consumer,),
+            source = "headwater_receipts WHERE consumer = ? AND message_id IN (IN)"
+            found = select_in(self._cursor, _RECEIPTS, source, ids, first=(consumer,))
+            self._receipts.update(
+                {(consumer, bytes.fromhex(id_)): bytes.fromhex(digest) for id_, digest in found}
             )
-            self._receipts.update({(consumer, id_): digest for id_, digest in found})
 
     def _check_receipts(self, receipts: Sequence[NewReceipt]) -> None:
         changed: NewReceipt | None = None
@@ -188,10 +186,7 @@ class Batch:
         self._log.write()
         self._rows.write()
         cursor = self._cursor
-        if self._new_receipts:
-            cursor.executemany(
-                "INSERT INTO headwater_receipts VALUES (?, ?, ?, ?, ?)", self._new_receipts
-            )
+        insert_rows(cursor, "headwater_receipts", self._new_receipts)
         if self._moves:
             cursor.executemany(
                 "UPDATE headwater_checkpoints SET position = ? "

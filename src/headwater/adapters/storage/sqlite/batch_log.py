@@ -2,31 +2,30 @@
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 import msgspec
 
 from headwater.adapters.storage.sqlite.journal import Journal
-from headwater.adapters.storage.sqlite.lookup import select_in
 from headwater.adapters.storage.sqlite.schema import EVENT_COLUMNS
+from headwater.adapters.storage.sqlite.statements import RowsAsJson, insert_rows, select_in
 from headwater.errors import ConcurrencyError, IdempotencyConflictError, TagConditionError
 from headwater.ports.changes import Append, Appended, NewEvent, TagCondition
 
 _Known: TypeAlias = tuple[Any, ...]  # position, stream, version, id, type, schema version, data, …
 
-_INSERT_EVENT = (
-    f"INSERT INTO headwater_events ({EVENT_COLUMNS}) "
-    f"VALUES ({', '.join('?' * len(EVENT_COLUMNS.split(',')))})"
+_EVENTS: Final = f"headwater_events ({EVENT_COLUMNS})"
+_KNOWN: Final = RowsAsJson(
+    ("position", "stream_id", "version", "hex(id)", "type", "schema_version", "data"),
+    tuple[int, str, int, str, str, int, str],
 )
-_SELECT_KNOWN = (
-    "SELECT position, stream_id, version, id, type, schema_version, data "
-    "FROM headwater_events WHERE id IN (IN)"
+_SELECT_VERSIONS: Final = (
+    "SELECT json_group_array("
+    "(SELECT max(version) FROM headwater_events WHERE stream_id = stream.value)) "
+    "FROM json_each(?) AS stream"
 )
-_SELECT_VERSIONS = (
-    "SELECT value, (SELECT max(version) FROM headwater_events WHERE stream_id = value) "
-    "FROM json_each(?)"
-)
+_decode_versions: Final = msgspec.json.Decoder(list[int | None]).decode
 
 
 class Staged(msgspec.Struct):
@@ -67,14 +66,18 @@ class LogOverlay:
 
     def load(self, appends: Sequence[Append]) -> None:
         """Look up the versions and ids that *appends* will be compared with."""
-        streams = {append.stream_id for append in appends}
-        text = msgspec.json.encode([*streams]).decode()
-        found = self._cursor.execute(_SELECT_VERSIONS, (text,))
-        self._versions = {stream_id: version or 0 for stream_id, version in found}
+        streams = [*{append.stream_id for append in appends}]
+        (text,) = self._cursor.execute(
+            _SELECT_VERSIONS, (msgspec.json.encode(streams).decode(),)
+        ).fetchone()
+        versions = _decode_versions(text)
+        self._versions = {stream: one or 0 for stream, one in zip(streams, versions, strict=True)}
         newest = self._newest_id
         old = [event.id for one in appends for event in one.events if event.id <= newest]
         if old:
-            self._known = {row[3]: row for row in select_in(self._cursor, _SELECT_KNOWN, old)}
+            source = "headwater_events WHERE id IN (IN)"
+            found = select_in(self._cursor, _KNOWN, source, old)
+            self._known = {bytes.fromhex(row[3]): row for row in found}
 
     def stage(self, append: Append) -> Staged:
         """Give the events of *append* their places, or find that they have theirs already.
@@ -127,7 +130,10 @@ class LogOverlay:
     def _repeat(self, append: Append, known: Sequence[_Known | None]) -> Staged:
         rows = [row for row in known if row is not None]
         if len(rows) < len(known):
-            raise _conflict(rows[0][3], "others of the same append are not")
+            first = next(
+                event for event, row in zip(append.events, known, strict=True) if row is not None
+            )
+            raise _conflict(first.id, "others of the same append are not")
         for place, (event, row) in enumerate(zip(append.events, rows, strict=True)):
             _, stream_id, version, _, type_, schema_version, data, *_ = row
             if stream_id != append.stream_id:
@@ -207,10 +213,8 @@ class LogOverlay:
 
     def write(self) -> None:
         """Insert the events and tags that were accepted."""
-        if self._events:
-            self._cursor.executemany(_INSERT_EVENT, self._events)
-        if self._tags:
-            self._cursor.executemany("INSERT INTO headwater_event_tags VALUES (?, ?)", self._tags)
+        insert_rows(self._cursor, _EVENTS, self._events)
+        insert_rows(self._cursor, "headwater_event_tags", self._tags)
 
 
 def _twice(events: Sequence[NewEvent]) -> IdempotencyConflictError:

@@ -1,16 +1,23 @@
 """Rows of collections as a batch sees them: what is stored, and above it what it will write."""
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from headwater.adapters.storage.sqlite.collection import Collection, column_of
 from headwater.adapters.storage.sqlite.journal import Journal
-from headwater.adapters.storage.sqlite.lookup import select_in
+from headwater.adapters.storage.sqlite.statements import (
+    RowsAsJson,
+    delete_in,
+    insert_rows,
+    select_in,
+)
 from headwater.errors import DuplicateValueError, RowConflictError
 from headwater.ports.changes import IndexValue, RowChange, RowGuard
+from headwater.ports.rows import IndexedField, IndexKind
 
+_VERSIONS: Final = RowsAsJson(("_key", "_version"), tuple[str, int])
 _Write: TypeAlias = tuple[Any, ...]  # key, version, data, indexed values …; or the key alone
 
 
@@ -86,18 +93,13 @@ class _CollectionOverlay:
     def load(
         self, cursor: sqlite3.Cursor, guarded: Sequence[str], written: Sequence[RowChange]
     ) -> None:
-        table = self._collection.table
-        self._versions = dict(
-            select_in(cursor, f"SELECT _key, _version FROM {table} WHERE _key IN (IN)", guarded)
-        )
+        table, kinds = self._collection.table, self._collection.spec.indexed
+        source = f"{table} WHERE _key IN (IN)"
+        self._versions = dict(select_in(cursor, _VERSIONS, source, guarded))
         for place, field in self._collection.unique:
             wanted = {row.indexed[place] for row in written if row.data is not None} - {None}
-            column = column_of(field)
-            owners: dict[IndexValue, str | None] = dict(
-                select_in(
-                    cursor, f"SELECT {column}, _key FROM {table} WHERE {column} IN (IN)", wanted
-                )
-            )
+            source = f"{table} WHERE {column_of(field)} IN (IN)"
+            owners = _owners(cursor, kinds[place], source, wanted)
             self._owners.append(owners)
             self._values.append({key: value for value, key in owners.items() if key is not None})
 
@@ -139,6 +141,34 @@ class _CollectionOverlay:
             # Only the last write of a key will be seen. Where a value moves from row to row
             # each step counts, or a unique index would see it twice.
             writes = list({write[0]: write for write in writes}.values())
+        table = self._collection.table
         for deleted, same in groupby(writes, key=lambda write: len(write) == 1):
-            sql = self._collection.delete if deleted else self._collection.upsert
-            cursor.executemany(sql, same)
+            if deleted:
+                delete_in(cursor, f"{table} WHERE _key IN (IN)", [key for (key,) in same])
+            else:
+                then = self._collection.on_conflict
+                insert_rows(cursor, self._collection.into, [*same], then=then)
+
+
+def _owners(
+    cursor: sqlite3.Cursor, field: IndexedField, source: str, wanted: Iterable[IndexValue]
+) -> dict[IndexValue, str | None]:
+    """Return which row has each of the *wanted* values that one has."""
+    column, kind = column_of(field.name), field.kind
+    if kind is IndexKind.REAL:
+        # JSON would round it.
+        rows: Iterable[tuple[Any, str]] = (
+            row
+            for value in wanted
+            for row in cursor.execute(
+                f"SELECT {column}, _key FROM {source.replace('IN (IN)', '= ?')}", (value,)
+            ).fetchall()
+        )
+        return dict(rows)
+    if kind is IndexKind.BYTES:
+        found = select_in(
+            cursor, RowsAsJson((f"hex({column})", "_key"), tuple[str, str]), source, wanted
+        )
+        return {bytes.fromhex(value): key for value, key in found}
+    pair: Any = tuple[str, str] if kind is IndexKind.TEXT else tuple[int, str]
+    return dict(select_in(cursor, RowsAsJson((column, "_key"), pair), source, wanted))

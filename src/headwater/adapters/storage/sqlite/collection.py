@@ -43,7 +43,7 @@ class Collection:
     Every identifier in a statement has matched the pattern.
     """
 
-    __slots__ = ("delete", "places", "spec", "table", "unique", "upsert", "view")
+    __slots__ = ("into", "on_conflict", "places", "spec", "table", "unique", "view")
 
     def __init__(self, spec: CollectionSpec) -> None:
         check_names(spec)
@@ -56,12 +56,10 @@ class Collection:
             (place, field.name) for place, field in enumerate(spec.indexed) if field.unique
         )
         columns = ["_version", "_data", *(column_of(field.name) for field in spec.indexed)]
-        self.upsert = (
-            f"INSERT INTO {self.table} (_key, {', '.join(columns)}) "
-            f"VALUES (?{', ?' * len(columns)}) ON CONFLICT (_key) DO UPDATE SET "
-            f"{', '.join(f'{column} = excluded.{column}' for column in columns)}"
+        self.into = f"{self.table} (_key, {', '.join(columns)})"
+        self.on_conflict = "ON CONFLICT (_key) DO UPDATE SET " + ", ".join(
+            f"{column} = excluded.{column}" for column in columns
         )
-        self.delete = f"DELETE FROM {self.table} WHERE _key = ?"
 
     def column(self, field: str) -> str:
         """Return the column that *field* is found by.

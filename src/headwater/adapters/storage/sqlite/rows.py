@@ -3,19 +3,22 @@
 import math
 import sqlite3
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from headwater.adapters.storage.sqlite.collection import Collection
-from headwater.adapters.storage.sqlite.lookup import select_in
+from headwater.adapters.storage.sqlite.statements import RowsAsJson, select_in
 from headwater.ports.changes import IndexValue
 from headwater.ports.rows import Comparison, Condition, Row, RowQuery
+
+_ROWS: Final = RowsAsJson(("_key", "_version", "_data"), tuple[str, int, str])
 
 
 def select_rows(
     cursor: sqlite3.Cursor, collection: Collection, keys: Sequence[str]
 ) -> Mapping[str, Row]:
     """Return the rows that exist under *keys*."""
-    sql = f"SELECT _key, _version, _data FROM {collection.table} WHERE _key IN (IN)"
-    return {row[0]: Row(*row) for row in select_in(cursor, sql, dict.fromkeys(keys))}
+    source = f"{collection.table} WHERE _key IN (IN)"
+    return {row[0]: Row(*row) for row in select_in(cursor, _ROWS, source, dict.fromkeys(keys))}
 
 
 def select_found(
@@ -27,12 +30,13 @@ def select_found(
         f"{collection.column(field)} {'DESC' if descending else 'ASC'}"
         for field, descending in query.order_by
     ]
-    found = cursor.execute(
-        f"SELECT _key, _version, _data FROM {collection.table}{where} "
-        f"ORDER BY {', '.join([*order, '_key'])} LIMIT ? OFFSET ?",
+    found = _ROWS.select(
+        cursor,
+        f"(SELECT _key, _version, _data FROM {collection.table}{where} "
+        f"ORDER BY {', '.join([*order, '_key'])} LIMIT ? OFFSET ?)",
         (*values, query.limit, query.offset),
     )
-    return tuple([Row(*row) for row in found.fetchall()])
+    return tuple([Row(*row) for row in found])
 
 
 def select_count(
