@@ -110,9 +110,7 @@ class Transactions:
                 return await call(message)
             child = around.child(reads_only=True)
             result = await _within(child, call, message)
-            # Refused if the query collected anything. What it read, the command around it
-            # decides on, so its commit guards that.
-            child.changes()
+            # What a query read, the command around it decides on, so its commit guards that.
             around.merge(child)
             return result
 

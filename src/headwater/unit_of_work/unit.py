@@ -154,13 +154,15 @@ class UnitOfWork:
         Raises:
             UnitOfWorkError: a stream or row that *child* wrote was written here since *child*
                 was made: parallel handlers must not write the same thing. Or *child* is
-                poisoned.
+                poisoned, or only reads and has something to write.
             ConcurrencyError: both have read a stream, at different versions.
         """
         self.check_open()
         child.check_not_poisoned()
         self.seal()
         child.seal()
+        if any(tracked.written for tracked in child.aggregates):
+            child._check_writable()
         self.aggregates.merge(child.aggregates)
         self.rows.merge(child.rows)
         self._appends += child._appends

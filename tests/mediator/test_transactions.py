@@ -1,0 +1,804 @@
+"""Units of work around messages: one commit at the outermost, or nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextvars import Context
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from headwater.adapters.container.instances import Instances
+from headwater.adapters.storage.memory import MemoryStorage
+from headwater.errors import (
+    ConcurrencyError,
+    ConfigurationError,
+    IdempotencyConflictError,
+    NestedExecuteError,
+    UnitOfWorkError,
+)
+from headwater.event_store import EventStore
+from headwater.ids import new_id
+from headwater.mediator import Handlers, Mediator, Next, Publisher, Sender, Strategy
+from headwater.mediator.behaviours import QueryCache
+from headwater.metadata import current_context, message_context
+from headwater.unit_of_work.collection import Collection
+from headwater.unit_of_work.repository import Repository
+from headwater.unit_of_work.unit import UnitOfWork
+from headwater.unit_of_work.units import Units
+from tests.mediator.bank import (
+    Account,
+    Balance,
+    Changed,
+    Deposit,
+    Deposited,
+    GetCents,
+    Summarize,
+    Summary,
+    Transfer,
+)
+
+Accounts = Repository[Account]
+
+
+async def account(accounts: Accounts, id: str) -> Account:
+    """Return the account under *id*, a new one if there is none."""
+    found = await accounts.find(id)
+    if found is None:
+        found = Account(id)
+        accounts.add(found)
+    return found
+
+
+def bank() -> Handlers:
+    table = Handlers()
+
+    @table.handler
+    async def deposit(command: Deposit, accounts: Accounts) -> int:
+        into = await account(accounts, command.account)
+        into.deposit(command.cents)
+        return into.cents
+
+    @table.handler
+    async def cents(query: GetCents, accounts: Accounts) -> int:
+        found = await accounts.find(query.account)
+        return found.cents if found is not None else 0
+
+    return table
+
+
+async def log(storage: MemoryStorage) -> list[tuple[str, int]]:
+    """Return the stream and the cents of each deposit, in the order of the log."""
+    store = EventStore(storage, types=[Deposited])
+    return [
+        (event.stream_id.removeprefix("app.account-"), event.payload.cents)
+        async for event in store.read_all()
+    ]
+
+
+async def conflicting(units: Units, id: str) -> None:
+    """Let another writer deposit one cent."""
+
+    async def write(unit: UnitOfWork) -> None:
+        (await account(unit.repository(Account), id)).deposit(1)
+
+    await asyncio.create_task(units.run(write), context=Context())
+
+
+# ----------------------------------------------------------------------------- committing
+
+
+async def test_a_command_is_committed_when_its_handler_ends(
+    units: Units, storage: MemoryStorage
+) -> None:
+    mediator = Mediator(bank(), units=units)
+
+    assert await mediator.send(Deposit("a", 5)) == 5
+    assert await mediator.send(GetCents("a")) == 5
+    assert await log(storage) == [("a", 5)]
+
+
+async def test_nothing_is_written_by_a_handler_that_raised(
+    units: Units, storage: MemoryStorage
+) -> None:
+    table = Handlers()
+
+    @table.handler
+    async def deposit(command: Deposit, accounts: Accounts) -> int:
+        (await account(accounts, command.account)).deposit(command.cents)
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        await Mediator(table, units=units).send(Deposit("a"))
+
+    assert await log(storage) == []
+
+
+async def test_execute_returns_the_position_of_what_was_committed(units: Units) -> None:
+    mediator = Mediator(bank(), units=units)
+
+    first = await mediator.execute(Deposit("a", 5))
+    second = await mediator.execute(Deposit("b", 6))
+    nothing = await mediator.execute(GetCents("a"))
+
+    assert [(r.result, r.position) for r in (first, second, nothing)] == [(5, 1), (6, 2), (5, 0)]
+
+
+async def test_a_handler_class_gets_what_belongs_to_the_current_unit(
+    units: Units, storage: MemoryStorage
+) -> None:
+    table = Handlers()
+
+    @table.handler
+    class Depositing:
+        def __init__(self, accounts: Accounts, balances: Collection[Balance]) -> None:
+            self.accounts, self.balances = accounts, balances
+
+        async def handle(self, command: Deposit, unit: UnitOfWork) -> int:
+            (await account(self.accounts, command.account)).deposit(command.cents)
+            self.balances.put(Balance(command.account, command.cents))
+            assert unit.repository(Account) is not self.accounts
+            return command.cents
+
+    mediator = Mediator(table, units=units)
+    await mediator.send(Deposit("a", 5))
+    await mediator.send(Deposit("a", 6))
+
+    assert await log(storage) == [("a", 5), ("a", 6)]
+    assert await units.new().collection(Balance).get("a") == Balance("a", 6)
+
+
+# ----------------------------------------------------------------------------- conflicts
+
+
+async def test_a_conflict_runs_the_handler_again_and_what_stands_inside(
+    units: Units, storage: MemoryStorage
+) -> None:
+    seen: list[str] = []
+    table = Handlers()
+
+    def behaviour(name: str, order: int) -> None:
+        @table.behaviour(order=order)
+        async def around(message: Deposit, next: Next[Deposit, int]) -> int:
+            seen.append(name)
+            return await next(message)
+
+    behaviour("inside", 0)
+    behaviour("outside", -1)
+
+    @table.handler
+    async def deposit(command: Deposit, accounts: Accounts) -> int:
+        seen.append("handler")
+        into = await account(accounts, "a")
+        into.deposit(command.cents)
+        if seen.count("handler") == 1:
+            await conflicting(units, "a")
+        return into.cents
+
+    assert await Mediator(table, units=units).send(Deposit("a", 5)) == 6
+    assert seen == ["outside", "inside", "handler", "inside", "handler"]
+    assert await log(storage) == [("a", 1), ("a", 5)]
+
+
+async def test_a_request_scope_is_new_for_each_run(units: Units) -> None:
+    made: list[object] = []
+
+    class Session:
+        def __init__(self, values: Any) -> None:
+            made.append(values[UnitOfWork])
+
+    container = Instances(
+        per_request={Session: Session, UnitOfWork: lambda values: values[UnitOfWork]}
+    )
+    table = Handlers()
+
+    @table.handler
+    async def deposit(
+        command: Deposit, session: Session, unit: UnitOfWork, accounts: Accounts
+    ) -> int:
+        assert made[-1] is unit
+        (await account(accounts, "a")).deposit(1)
+        if len(made) == 1:
+            await conflicting(units, "a")
+        return len(made)
+
+    assert await Mediator(table, units=units, container=container).send(Deposit("a")) == 2
+
+
+async def test_a_conflict_that_does_not_end_is_raised(units: Units) -> None:
+    runs = 0
+    table = Handlers()
+
+    @table.handler
+    async def deposit(command: Deposit, accounts: Accounts) -> int:
+        nonlocal runs
+        runs += 1
+        (await account(accounts, "a")).deposit(1)
+        await conflicting(units, "a")
+        return 0
+
+    with pytest.raises(ConcurrencyError):
+        await Mediator(table, units=units).send(Deposit("a"))
+
+    assert runs == 21
+
+
+async def test_racing_commands_all_succeed(units: Units, storage: MemoryStorage) -> None:
+    mediator = Mediator(bank(), units=units)
+
+    await asyncio.gather(*[mediator.send(Deposit("a")) for _ in range(50)])
+
+    assert await mediator.send(GetCents("a")) == 50
+    assert len(await log(storage)) == 50
+
+
+# -------------------------------------------------------------------------------- nesting
+
+
+async def test_a_nested_send_joins_the_unit_of_work(units: Units, storage: MemoryStorage) -> None:
+    table = bank()
+
+    @table.handler
+    async def transfer(command: Transfer, sender: Sender) -> None:
+        await sender.send(Deposit(command.target, command.cents))
+        assert await sender.send(GetCents(command.target)) == command.cents
+        assert await log(storage) == []
+        await sender.send(Deposit(command.source, -command.cents))
+
+    receipt = await Mediator(table, units=units).execute(Transfer("a", "b", 5))
+
+    assert receipt.position == 2
+    assert await log(storage) == [("b", 5), ("a", -5)]
+
+
+async def test_a_nested_failure_that_was_swallowed_cant_be_committed(
+    units: Units, storage: MemoryStorage
+) -> None:
+    table = Handlers()
+
+    @table.handler
+    async def deposit(command: Deposit, accounts: Accounts) -> int:
+        (await account(accounts, command.account)).deposit(command.cents)
+        raise ValueError("half done")
+
+    @table.handler
+    async def transfer(command: Transfer, sender: Sender) -> None:
+        try:
+            await sender.send(Deposit("a"))
+        except ValueError:
+            pass
+
+    with pytest.raises(UnitOfWorkError, match="half done"):
+        await Mediator(table, units=units).send(Transfer("a", "b"))
+
+    assert await log(storage) == []
+
+
+async def test_a_nested_query_that_fails_may_be_swallowed(
+    units: Units, storage: MemoryStorage
+) -> None:
+    table = Handlers()
+
+    @table.handler
+    async def cents(query: GetCents) -> int:
+        raise LookupError
+
+    @table.handler
+    async def deposit(command: Deposit, accounts: Accounts, sender: Sender) -> int:
+        (await account(accounts, "a")).deposit(1)
+        with pytest.raises(LookupError):
+            await sender.send(GetCents("a"))
+        return 1
+
+    await Mediator(table, units=units).send(Deposit("a"))
+
+    assert await log(storage) == [("a", 1)]
+
+
+async def test_separate_has_a_commit_of_its_own_and_is_done_once(
+    units: Units, storage: MemoryStorage
+) -> None:
+    id, runs = new_id(), 0
+    table = bank()
+
+    @table.handler
+    async def transfer(command: Transfer, mediator: Mediator, accounts: Accounts) -> None:
+        nonlocal runs
+        runs += 1
+        (await account(accounts, "a")).deposit(7)
+        assert await mediator.send(Deposit("fee", 3), id=id, separate=True) == 3
+        if runs == 1:
+            await conflicting(units, "a")
+        else:
+            raise ValueError
+
+    with pytest.raises(ValueError):
+        await Mediator(table, units=units).send(Transfer("a", "b"))
+
+    assert runs == 2
+    assert await log(storage) == [("fee", 3), ("a", 1)]
+
+
+async def test_separate_needs_an_id_and_an_id_inside_needs_separate(units: Units) -> None:
+    table = bank()
+    refusals: list[str] = []
+
+    @table.handler
+    async def transfer(command: Transfer, mediator: Mediator) -> None:
+        for options in ({"separate": True}, {"id": new_id()}):
+            with pytest.raises(ConfigurationError) as refused:
+                await mediator.send(Deposit("a"), **options)  # type: ignore[arg-type]
+            refusals.append(str(refused.value))
+
+    await Mediator(table, units=units).send(Transfer("a", "b"))
+
+    assert ["needs id=…" in refusals[0], "add separate=True" in refusals[1]] == [True, True]
+
+
+async def test_a_nested_execute_is_refused(units: Units) -> None:
+    table = bank()
+
+    @table.handler
+    async def transfer(command: Transfer, mediator: Mediator) -> None:
+        await mediator.execute(Deposit("a"))
+
+    with pytest.raises(NestedExecuteError, match="no position to return"):
+        await Mediator(table, units=units).send(Transfer("a", "b"))
+
+
+# ------------------------------------------------------------------------------- queries
+
+
+@pytest.mark.parametrize("nested", [True, False])
+async def test_a_query_collects_nothing(nested: bool, units: Units, storage: MemoryStorage) -> None:
+    table = Handlers()
+
+    @table.handler
+    async def cents(query: GetCents, accounts: Accounts) -> int:
+        (await account(accounts, "a")).deposit(1)
+        return 1
+
+    @table.handler
+    async def transfer(command: Transfer, sender: Sender) -> None:
+        await sender.send(GetCents("a"))
+
+    mediator = Mediator(table, units=units)
+    with pytest.raises(UnitOfWorkError, match="A query collects nothing"):
+        await (mediator.send(Transfer("a", "b")) if nested else mediator.send(GetCents("a")))
+
+    assert await log(storage) == []
+
+
+async def test_what_a_nested_query_read_the_command_was_decided_on(
+    units: Units, storage: MemoryStorage
+) -> None:
+    seen: list[int] = []
+    table = bank()
+
+    @table.handler
+    async def transfer(command: Transfer, sender: Sender, accounts: Accounts) -> None:
+        seen.append(await sender.send(GetCents("a")))
+        (await account(accounts, "b")).deposit(1)
+        if len(seen) == 1:
+            await conflicting(units, "a")
+
+    await Mediator(table, units=units).send(Transfer("a", "b"))
+
+    assert seen == [0, 1]
+    assert await log(storage) == [("a", 1), ("b", 1)]
+
+
+async def test_queries_at_the_same_time_inside_a_command_dont_disturb_each_other(
+    units: Units, storage: MemoryStorage
+) -> None:
+    table = bank()
+
+    @table.handler
+    async def transfer(command: Transfer, sender: Sender, accounts: Accounts) -> None:
+        (await account(accounts, "a")).deposit(3)
+        asked = [sender.send(GetCents(id)) for id in ("a", "b", "a")]
+        assert await asyncio.gather(*asked) == [3, 0, 3]
+
+    await Mediator(table, units=units).send(Transfer("a", "b"))
+
+    assert await log(storage) == [("a", 3)]
+
+
+async def test_a_cache_stands_aside_inside_a_command(units: Units) -> None:
+    table = bank()
+    table.behaviour(QueryCache(), on=GetCents)
+    inside: list[int] = []
+
+    @table.handler
+    async def transfer(command: Transfer, sender: Sender) -> None:
+        await sender.send(Deposit("a", 5))
+        inside.append(await sender.send(GetCents("a")))
+        raise ValueError
+
+    mediator = Mediator(table, units=units)
+    with pytest.raises(ValueError):
+        await mediator.send(Transfer("a", "b"))
+
+    assert inside == [5]
+    assert await mediator.send(GetCents("a")) == 0
+
+
+async def test_a_stream_reads_in_a_unit_of_its_own(units: Units) -> None:
+    table = Handlers()
+
+    @table.handler
+    async def cents(query: GetCents, accounts: Accounts, unit: UnitOfWork) -> AsyncIterator[int]:
+        assert unit.reads_only
+        for id in ("a", "b"):
+            found = await accounts.find(id)
+            yield found.cents if found is not None else 0
+
+    await Mediator(bank(), units=units).send(Deposit("a", 5))
+
+    assert [item async for item in Mediator(table, units=units).stream(GetCents("a"))] == [5, 0]
+
+
+# --------------------------------------------------------------------------- idempotency
+
+
+async def test_a_command_that_comes_again_gets_the_stored_outcome(
+    units: Units, storage: MemoryStorage
+) -> None:
+    ran: list[str] = []
+    table = Handlers()
+
+    @table.handler
+    async def summarize(command: Summarize, accounts: Accounts) -> Summary:
+        ran.append("ran")
+        for id in command.accounts:
+            (await account(accounts, id)).deposit(1)
+        return Summary(command.accounts, len(command.accounts))
+
+    mediator, id = Mediator(table, units=units), new_id()
+    command = Summarize(("a", "b"))
+    first = await mediator.execute(command, id=id)
+    again = await mediator.execute(Summarize(("a", "b")), id=id)
+
+    assert first == again
+    assert first.result == Summary(("a", "b"), 2)
+    assert await mediator.send(command, id=id) == first.result
+    assert ran == ["ran"]
+    assert len(await log(storage)) == 2
+
+
+async def test_an_answer_of_nothing_is_an_outcome_too(units: Units) -> None:
+    ran: list[str] = []
+    table = Handlers()
+
+    @table.handler
+    async def transfer(command: Transfer) -> None:
+        ran.append("ran")
+
+    mediator, id = Mediator(table, units=units), new_id()
+    for _ in range(2):
+        await mediator.send(Transfer("a", "b"), id=id)
+
+    assert ran == ["ran"]
+
+
+async def test_duplicates_that_race_happen_once_in_effect(
+    units: Units, storage: MemoryStorage
+) -> None:
+    mediator, id = Mediator(bank(), units=units), new_id()
+
+    answers = await asyncio.gather(*[mediator.send(Deposit("a", 5), id=id) for _ in range(10)])
+
+    assert answers == [5] * 10
+    assert await log(storage) == [("a", 5)]
+
+
+async def test_one_id_for_two_commands_is_refused(units: Units, storage: MemoryStorage) -> None:
+    mediator, id = Mediator(bank(), units=units), new_id()
+    await mediator.send(Deposit("a", 5), id=id)
+
+    with pytest.raises(IdempotencyConflictError):
+        await mediator.send(Deposit("a", 6), id=id)
+
+    assert await log(storage) == [("a", 5)]
+
+
+async def test_a_command_that_failed_can_be_sent_again(units: Units) -> None:
+    fails = [True, False]
+    table = Handlers()
+
+    @table.handler
+    async def deposit(command: Deposit) -> int:
+        if fails.pop(0):
+            raise ValueError
+        return 1
+
+    mediator, id = Mediator(table, units=units), new_id()
+    with pytest.raises(ValueError):
+        await mediator.send(Deposit("a"), id=id)
+
+    assert await mediator.send(Deposit("a"), id=id) == 1
+
+
+async def test_the_id_is_the_id_of_the_message(units: Units) -> None:
+    seen: list[UUID] = []
+    table = Handlers()
+
+    @table.handler
+    async def deposit(command: Deposit) -> int:
+        context = current_context()
+        assert context is not None
+        seen.append(context.message_id)
+        return 1
+
+    id = new_id()
+    await Mediator(table, units=units).send(Deposit("a"), id=id)
+
+    assert seen == [id]
+
+
+# ---------------------------------------------------------------------------- publishing
+
+
+def publishing(
+    *listeners: Callable[..., Any], strategy: Strategy = Strategy.PARALLEL, **options: Any
+) -> Handlers:
+    """Return a bank whose Transfer deposits 1 into its source and publishes that."""
+    table = bank()
+
+    @table.handler
+    async def transfer(
+        command: Transfer, accounts: Accounts, mediator: Mediator, unit: UnitOfWork
+    ) -> None:
+        (await account(accounts, command.source)).deposit(1)
+        await mediator.publish(Changed(command.source), strategy=strategy, **options)
+
+    for listener in listeners:
+        table.on(listener)
+    return table
+
+
+async def deposits_into_b(event: Changed, accounts: Accounts) -> None:
+    (await account(accounts, "b")).deposit(2)
+
+
+async def deposits_into_c(event: Changed, accounts: Accounts) -> None:
+    (await account(accounts, "c")).deposit(3)
+
+
+async def deposits_into_a(event: Changed, accounts: Accounts) -> None:
+    into = await account(accounts, "a")
+    assert into.cents == 1
+    into.deposit(4)
+
+
+async def fails(event: Changed, accounts: Accounts) -> None:
+    (await account(accounts, "d")).deposit(5)
+    raise ValueError("fails")
+
+
+@pytest.mark.parametrize(
+    "strategy", [Strategy.PARALLEL, Strategy.SEQUENTIAL, Strategy.CANCEL_SIBLINGS]
+)
+async def test_handlers_join_the_publishers_unit(
+    strategy: Strategy, units: Units, storage: MemoryStorage
+) -> None:
+    table = publishing(deposits_into_b, deposits_into_c, deposits_into_a, strategy=strategy)
+
+    await Mediator(table, units=units).send(Transfer("a", "b"))
+
+    assert sorted(await log(storage)) == [("a", 1), ("a", 4), ("b", 2), ("c", 3)]
+
+
+async def test_a_publish_outside_of_any_unit_has_one_of_its_own(
+    units: Units, storage: MemoryStorage
+) -> None:
+    table = publishing(deposits_into_b, deposits_into_c)
+    await Mediator(table, units=units).publish(Changed("a"))
+    assert await log(storage) == [("b", 2), ("c", 3)]
+
+    table = publishing(deposits_into_b, fails)
+    with pytest.raises(ExceptionGroup):
+        await Mediator(table, units=units).publish(Changed("a"))
+    assert await log(storage) == [("b", 2), ("c", 3)]
+
+
+async def test_parallel_handlers_must_not_write_the_same_stream(
+    units: Units, storage: MemoryStorage
+) -> None:
+    async def also_into_b(event: Changed, accounts: Accounts) -> None:
+        await deposits_into_b(event, accounts)
+
+    table = publishing(deposits_into_b, also_into_b)
+    with pytest.raises(UnitOfWorkError, match="two handlers that ran in parallel"):
+        await Mediator(table, units=units).send(Transfer("a", "b"))
+    assert await log(storage) == []
+
+    table = publishing(deposits_into_b, also_into_b, strategy=Strategy.SEQUENTIAL)
+    await Mediator(table, units=units).send(Transfer("a", "b"))
+    assert sorted(await log(storage)) == [("a", 1), ("b", 2), ("b", 2)]
+
+
+async def test_a_failed_handler_leaves_nothing_committed(
+    units: Units, storage: MemoryStorage
+) -> None:
+    mediator = Mediator(publishing(deposits_into_b, fails), units=units)
+
+    with pytest.raises(ExceptionGroup):
+        await mediator.send(Transfer("a", "b"))
+
+    assert await log(storage) == []
+
+
+@pytest.mark.parametrize("strategy", [Strategy.ISOLATED, Strategy.BACKGROUND])
+async def test_isolated_and_background_handlers_run_after_the_commit_in_units_of_their_own(
+    strategy: Strategy, units: Units, storage: MemoryStorage
+) -> None:
+    errors: list[str] = []
+    before: list[Any] = []
+
+    async def looks(event: Changed) -> None:
+        before.append(await log(storage))
+
+    table = publishing(looks, fails, deposits_into_b, strategy=strategy)
+    mediator = Mediator(
+        table, units=units, on_error=lambda error, message, name: errors.append(str(error))
+    )
+    await mediator.send(Transfer("a", "b"))
+    await mediator.aclose()
+
+    assert before[0][0] == ("a", 1)
+    assert errors == ["fails"]
+    assert await log(storage) == [("a", 1), ("b", 2)]
+
+
+async def test_isolated_handlers_dont_run_if_there_is_no_commit(
+    units: Units, storage: MemoryStorage
+) -> None:
+    table = publishing(deposits_into_b, strategy=Strategy.ISOLATED)
+
+    @table.behaviour
+    async def refuses(message: Transfer, next: Next[Transfer, None]) -> None:
+        await next(message)
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        await Mediator(table, units=units).send(Transfer("a", "b"))
+
+    assert await log(storage) == []
+
+
+@pytest.mark.parametrize("registered", [True, False])
+async def test_after_commit_waits_for_the_outermost_commit(
+    registered: bool, units: Units, storage: MemoryStorage
+) -> None:
+    seen: list[Any] = []
+    table = publishing(after_commit=not registered)
+
+    async def looks(event: Changed) -> None:
+        seen.append(await log(storage))
+
+    table.on(after_commit=registered)(looks)
+
+    @table.handler
+    async def outer(command: Summarize, sender: Sender) -> Summary:
+        await sender.send(Transfer("a", "b"))
+        seen.append("before")
+        return Summary((), 0)
+
+    await Mediator(table, units=units).send(Summarize(()))
+
+    assert seen == ["before", [("a", 1)]]
+
+
+async def test_after_commit_is_dropped_by_a_rerun_and_by_a_failure(units: Units) -> None:
+    seen: list[str] = []
+    runs = 0
+    table = Handlers()
+
+    @table.handler
+    async def deposit(command: Deposit, accounts: Accounts, publisher: Publisher) -> int:
+        nonlocal runs
+        runs += 1
+        (await account(accounts, "a")).deposit(1)
+        await publisher.publish(Changed(str(runs)), after_commit=True)
+        if command.cents == 0:
+            raise ValueError
+        if runs == 1:
+            await conflicting(units, "a")
+        return 0
+
+    @table.on
+    async def hears(event: Changed) -> None:
+        seen.append(event.account)
+
+    mediator = Mediator(table, units=units)
+    await mediator.send(Deposit("a"))
+    assert seen == ["2"]
+    with pytest.raises(ValueError):
+        await mediator.send(Deposit("a", 0))
+    assert seen == ["2"]
+
+
+async def test_failures_after_the_commit_are_reported_never_raised(
+    units: Units, storage: MemoryStorage
+) -> None:
+    errors: list[Exception] = []
+    mediator = Mediator(
+        publishing(fails, after_commit=True),
+        units=units,
+        on_error=lambda error, message, name: errors.append(error),
+    )
+
+    await mediator.send(Transfer("a", "b"))
+
+    assert [type(error) for error in errors] == [ExceptionGroup]
+    assert await log(storage) == [("a", 1)]
+
+
+async def test_after_commit_without_a_unit_of_work_is_now() -> None:
+    seen: list[str] = []
+    table = Handlers()
+
+    @table.on
+    async def hears(event: Changed) -> None:
+        seen.append(event.account)
+
+    await Mediator(table).publish(Changed("a"), after_commit=True)
+
+    assert seen == ["a"]
+
+
+# ------------------------------------------------------------------------------ contexts
+
+
+async def test_each_event_carries_the_message_that_recorded_it(
+    units: Units, storage: MemoryStorage
+) -> None:
+    ids: list[UUID] = []
+    table = bank()
+
+    def note() -> None:
+        context = current_context()
+        assert context is not None
+        ids.append(context.message_id)
+
+    @table.handler
+    async def transfer(command: Transfer, sender: Sender, accounts: Accounts) -> None:
+        note()
+        (await account(accounts, "a")).deposit(1)
+        await sender.send(Summarize(("b",)))
+        (await account(accounts, "a")).deposit(3)
+
+    @table.handler
+    async def summarize(command: Summarize, accounts: Accounts) -> Summary:
+        note()
+        (await account(accounts, "a")).deposit(2)
+        return Summary((), 0)
+
+    with message_context(actor="ann") as around:
+        await Mediator(table, units=units).send(Transfer("a", "b"))
+
+    events = [e async for e in EventStore(storage, types=[Deposited]).read_all()]
+    outer, inner = ids
+    assert [e.payload.cents for e in events] == [1, 2, 3]
+    assert [e.causation_id for e in events] == [outer, inner, outer]
+    assert {e.correlation_id for e in events} == {around.correlation_id}
+    assert {e.actor for e in events} == {"ann"}
+
+
+async def test_what_is_published_after_the_commit_is_caused_by_who_published_it(
+    units: Units,
+) -> None:
+    causes: list[Any] = []
+    table = publishing(after_commit=True)
+
+    @table.on
+    async def hears(event: Changed) -> None:
+        context = current_context()
+        assert context is not None
+        causes.append(context.causation_id)
+
+    id = new_id()
+    await Mediator(table, units=units).send(Transfer("a", "b"), id=id)
+
+    assert causes == [id]
