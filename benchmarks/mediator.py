@@ -145,7 +145,7 @@ def case_publish_in_parallel() -> tuple[Op, Op]:
     handlers, mediator = publishing(3, Strategy.PARALLEL)
 
     async def by_hand(message: Pinged) -> None:
-        await asyncio.gather(*[handler(message) for handler in handlers])  # type: ignore[arg-type]
+        await asyncio.gather(*[handler(message) for handler in handlers])
 
     return by_hand, mediator.publish
 

@@ -25,6 +25,10 @@ from headwater.metadata import MessageContext, message_context
 from tests.mediator.shop import GetPrice, ListArticles, PlaceOrder
 
 
+class NoSuchThingError(Exception):
+    pass
+
+
 def placing(behaviour: Any, place: Any) -> Mediator:
     table = Handlers()
     table.behaviour(behaviour)
@@ -41,14 +45,14 @@ def placing(behaviour: Any, place: Any) -> Mediator:
 
 @pytest.mark.parametrize(("took", "warned"), [(0.4, False), (0.5, True)])
 async def test_a_handler_that_takes_the_threshold_or_longer_is_logged(
-    took: float, warned: bool, clock: ManualClock, caplog: pytest.LogCaptureFixture
+    *, took: float, warned: bool, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def place() -> None:
         clock.advance(took)
-        raise ValueError
+        raise NoSuchThingError
 
     mediator = placing(SlowHandlerLog(threshold=timedelta(seconds=0.5), clock=clock), place)
-    with caplog.at_level(logging.WARNING), pytest.raises(ValueError):
+    with caplog.at_level(logging.WARNING), pytest.raises(NoSuchThingError):
         await mediator.send(PlaceOrder("tea"))
 
     assert ("PlaceOrder took 0.500 s; 0.500 s is slow" in caplog.text) == warned
@@ -57,18 +61,14 @@ async def test_a_handler_that_takes_the_threshold_or_longer_is_logged(
 # --------------------------------------------------------------------- exception mapping
 
 
-class NoSuchThing(Exception):
-    pass
-
-
 async def test_the_entry_of_the_nearest_class_maps_and_the_original_is_the_cause() -> None:
     async def place() -> None:
         raise KeyError("tea")
 
     mapping = ExceptionMapping(
-        {Exception: lambda _: RuntimeError(), LookupError: lambda e: NoSuchThing(e.args[0])}
+        {Exception: lambda _: RuntimeError(), LookupError: lambda e: NoSuchThingError(e.args[0])}
     )
-    with pytest.raises(NoSuchThing, match="tea") as caught:
+    with pytest.raises(NoSuchThingError, match="tea") as caught:
         await placing(mapping, place).send(PlaceOrder("tea"))
 
     assert isinstance(caught.value.__cause__, KeyError)
@@ -81,10 +81,10 @@ async def test_what_no_entry_fits_and_cancellation_go_through() -> None:
     async def cancelled() -> None:
         raise asyncio.CancelledError
 
-    mapping = ExceptionMapping({LookupError: lambda _: NoSuchThing()})
+    mapping = ExceptionMapping({LookupError: lambda _: NoSuchThingError()})
     with pytest.raises(ValueError, match="as it is"):
         await placing(mapping, fails).send(PlaceOrder("tea"))
-    everything = ExceptionMapping({Exception: lambda _: NoSuchThing()})
+    everything = ExceptionMapping({Exception: lambda _: NoSuchThingError()})
     with pytest.raises(asyncio.CancelledError):
         await placing(everything, cancelled).send(PlaceOrder("tea"))
 
@@ -136,7 +136,7 @@ async def test_without_a_deadline_nothing_is_done() -> None:
 
 
 @pytest.mark.parametrize("asynchronous", [True, False])
-async def test_only_who_is_allowed_reaches_the_handler(asynchronous: bool) -> None:
+async def test_only_who_is_allowed_reaches_the_handler(*, asynchronous: bool) -> None:
     def check(request: Any, context: MessageContext | None) -> bool:
         return context is not None and context.actor == "ann"
 

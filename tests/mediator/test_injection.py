@@ -1,10 +1,11 @@
 """Dependencies: by type, from three sources, decided before the first message."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
+import pytest
 from dishka import FromDishka
 
 from headwater.adapters.container.instances import Instances
@@ -32,7 +33,7 @@ class Sessions:
         self.made: list[Session] = []
 
     @asynccontextmanager
-    async def __call__(self, values: Any) -> AsyncIterator[Session]:
+    async def __call__(self, values: Any) -> AsyncGenerator[Session]:
         session = Session(len(self.made))
         self.made.append(session)
         try:
@@ -44,6 +45,10 @@ class Sessions:
 def sessions() -> tuple[Instances, Sessions]:
     made = Sessions()
     return Instances({Stock: Stock()}, per_request={Session: made}), made
+
+
+def session_of(values: Any) -> Session:
+    return Session()
 
 
 class Counting(Instances):
@@ -64,7 +69,7 @@ class Counting(Instances):
 
 
 async def test_what_lives_as_long_as_the_app_is_got_once_and_needs_no_scope() -> None:
-    container = Counting({Stock: Stock()}, per_request={Session: lambda _: Session()})
+    container = Counting({Stock: Stock()}, per_request={Session: session_of})
     table = Handlers()
 
     @table.handler
@@ -128,7 +133,7 @@ async def test_a_nested_send_joins_the_scope() -> None:
 
 
 async def test_a_message_sent_after_the_end_of_the_scope_does_not_join_it() -> None:
-    container, made = sessions()
+    container, _ = sessions()
     table = Handlers()
     later: list[asyncio.Task[int]] = []
     go = asyncio.Event()
@@ -237,7 +242,7 @@ async def test_the_scope_sees_the_handlers_error_and_is_closed() -> None:
     seen: list[BaseException] = []
 
     @asynccontextmanager
-    async def session(values: Any) -> AsyncIterator[Session]:
+    async def session(values: Any) -> AsyncGenerator[Session]:
         try:
             yield Session()
         except ValueError as error:
@@ -251,10 +256,10 @@ async def test_the_scope_sees_the_handlers_error_and_is_closed() -> None:
         raise ValueError("no tea")
 
     mediator = Mediator(table, container=Instances(per_request={Session: session}))
-    try:
+    with pytest.raises(ValueError, match="no tea") as caught:
         await mediator.send(PlaceOrder("tea"))
-    except ValueError as error:
-        assert seen == [error]
+
+    assert seen == [caught.value]
 
 
 async def test_a_scope_gets_what_its_message_brings() -> None:
@@ -283,11 +288,12 @@ async def test_the_mediator_gives_itself_by_every_name_it_has() -> None:
     async def place(
         command: PlaceOrder, mediator: Mediator, sender: Sender, publisher: Publisher
     ) -> str:
-        return str(mediator is sender is publisher)
+        given: list[object] = [mediator, sender, publisher]
+        return str([it is the_mediator for it in given])
 
-    mediator = Mediator(table)
+    the_mediator = Mediator(table)
 
-    assert await mediator.send(PlaceOrder("tea")) == "True"
+    assert await the_mediator.send(PlaceOrder("tea")) == "[True, True, True]"
 
 
 async def test_a_resolver_gives_values_per_message_without_a_scope() -> None:
@@ -313,7 +319,7 @@ async def test_a_parameter_with_a_default_is_optional() -> None:
 
     @table.handler
     async def price(query: GetPrice, factor: int = 3, unannotated=2, *, named: float = 1.0) -> int:  # type: ignore[no-untyped-def]
-        return factor * unannotated
+        return factor * int(unannotated)
 
     @table.handler
     async def place(

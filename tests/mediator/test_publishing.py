@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -309,7 +308,7 @@ async def test_a_cancellation_from_inside_a_handler_is_not_swallowed(
 @pytest.mark.parametrize("strategy", [Strategy.ISOLATED, Strategy.BACKGROUND])
 @pytest.mark.parametrize("registered", [True, False])
 async def test_failures_of_isolated_and_background_handlers_are_reported_not_raised(
-    strategy: Strategy, registered: bool, caplog: pytest.LogCaptureFixture
+    *, strategy: Strategy, registered: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     reports: list[tuple[str, object, str]] = []
     table = Handlers()
@@ -527,13 +526,16 @@ async def test_a_wrong_subscription_is_refused_and_changes_nothing() -> None:
     table, heard = listening("a")
     mediator = Mediator(table)
 
-    async def wrong(event: OrderPlaced, clock: Any, unannotated) -> None:  # type: ignore[no-untyped-def]
+    async def wrong(event: OrderPlaced, text: str) -> None:
         raise AssertionError
+
+    async def good(event: OrderPlaced) -> None:
+        heard.append("good")
 
     with pytest.raises(WiringError):
         mediator.subscribe(wrong)
     await mediator.publish(OrderPlaced())
-    mediator.subscribe(lambda _: heard.append("good"), OrderPlaced, inline=True)
+    mediator.subscribe(good)
     await mediator.publish(OrderPlaced())
 
     assert heard == ["a", "a", "good"]

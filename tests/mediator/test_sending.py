@@ -200,7 +200,7 @@ async def test_the_methods_of_a_handler_class_share_one_object() -> None:
 
 
 async def test_partials_objects_and_bound_methods_can_be_handlers() -> None:
-    class Callable_:
+    class Called:
         async def __call__(self, command: PlaceOrder) -> str:
             return "object"
 
@@ -212,7 +212,7 @@ async def test_partials_objects_and_bound_methods_can_be_handlers() -> None:
         return factor
 
     table = Handlers()
-    table.handler(Callable_())
+    table.handler(Called())
     table.handler(Shop().cancel)
     table.handler(functools.partial(price, 5))
     mediator = Mediator(table)
@@ -303,4 +303,4 @@ async def test_a_stream_handler_answers_stream_only_and_says_so() -> None:
 
 async def test_sending_an_event_says_where_it_belongs() -> None:
     with pytest.raises(HandlerNotFoundError, match=r"What is published goes to publish\(\)"):
-        await Mediator(Handlers()).send(OrderPlaced())  # type: ignore[arg-type]
+        await Mediator(Handlers()).send(OrderPlaced())  # type: ignore[call-overload]

@@ -150,7 +150,8 @@ async def test_the_message_context_stays_with_the_handler() -> None:
             assert current_context() == around
 
     first, second = contexts
-    assert first is second is not None
+    assert first is not None
+    assert first is second
     assert first.causation_id == around.message_id
 
 

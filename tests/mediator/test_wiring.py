@@ -79,14 +79,14 @@ def _(table: Handlers) -> None:
 
 @faulty("parameter 'clock' of _.handler is not annotated. Annotate it with the type")
 def _(table: Handlers) -> None:
-    @table.handler
+    @table.handler  # pyright: ignore[reportUnknownArgumentType]
     async def handler(command: PlaceOrder, clock) -> str:  # type: ignore[no-untyped-def]
         return ""
 
 
 @faulty("the message parameter 'command' of _.handler is not annotated")
 def _(table: Handlers) -> None:
-    @table.handler
+    @table.handler  # pyright: ignore[reportUnknownArgumentType]
     async def handler(command) -> str:  # type: ignore[no-untyped-def]
         return ""
 

@@ -2,7 +2,7 @@ from headwater.mediator import handles
 from tests.mediator.scanned.deep.handlers import marked as marked_elsewhere
 from tests.mediator.scanned.requests import Count
 
-assert marked_elsewhere
+ANOTHER_NAME = marked_elsewhere
 
 
 @handles()
