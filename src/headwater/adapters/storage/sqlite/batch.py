@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
+import msgspec
+
 from headwater.adapters.storage.sqlite.batch_log import LogOverlay, Staged
 from headwater.adapters.storage.sqlite.batch_rows import RowsOverlay
 from headwater.adapters.storage.sqlite.collection import Collection
@@ -31,10 +33,14 @@ from headwater.ports.changes import (
 Outcome: TypeAlias = Committed | HeadwaterError
 NOT_OPEN: Final = -1
 
-_SELECT_HEAD: Final = (
-    "SELECT position, row_version, recorded_at, (SELECT max(id) FROM headwater_events) "
-    "FROM headwater_head"
+# All in one statement, because each costs a single commit more than what it looks for.
+_LOOK: Final = (
+    "SELECT position, row_version, recorded_at, (SELECT max(id) FROM headwater_events), "
+    "(SELECT json_group_array(coalesce("
+    "(SELECT max(version) FROM headwater_events WHERE stream_id = stream.value), 0)) "
+    "FROM json_each(?) AS stream) FROM headwater_head"
 )
+_decode_versions: Final = msgspec.json.Decoder(list[int]).decode
 _RECEIPTS: Final = RowsAsJson(("hex(message_id)", "hex(digest)"), tuple[str, str])
 _SELECT_CHECKPOINT: Final = (
     "SELECT position FROM headwater_checkpoints WHERE subscription = ? AND partition = ?"
@@ -49,54 +55,67 @@ class Batch:
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, *, now: int, collections: Mapping[str, Collection]
+        self,
+        connection: sqlite3.Connection,
+        batch: Sequence[Changes],
+        *,
+        now: int,
+        collections: Mapping[str, Collection],
     ) -> None:
+        """Look up what *batch* will be compared with."""
         self._cursor = connection.cursor()
         # A connection of the user's may have a row factory of the user's.
         self._cursor.row_factory = None
-        self._now = now
-        head, row_version, recorded_at, newest_id = self._cursor.execute(_SELECT_HEAD).fetchone()
-        self._stored = (head, row_version)
-        self._recorded_at = max(now, recorded_at)
+        self._batch, self._now = batch, now
         self._journal = Journal()
+        appends: list[Append] = []
+        for changes in batch:
+            appends += changes.appends
+        streams = [*{append.stream_id for append in appends}]
+        self.head_before, row_version, recorded_at, newest_id, versions = self._cursor.execute(
+            _LOOK, (msgspec.json.encode(streams).decode(),)
+        ).fetchone()
+        self._row_version_before = row_version
+        self._recorded_at = max(now, recorded_at)
         self._log = LogOverlay(
             self._cursor,
             self._journal,
-            head=head,
-            newest_id=newest_id,
+            head=self.head_before,
+            versions=dict(zip(streams, _decode_versions(versions), strict=True)),
             recorded_at=self._recorded_at,
         )
+        if newest_id is not None:
+            self._log.load(appends, newest_id)
         self._rows = RowsOverlay(self._cursor, self._journal, collections, row_version=row_version)
         self._receipts: dict[tuple[str, bytes], bytes] = {}
         self._new_receipts: list[tuple[Any, ...]] = []
         self._checkpoints: dict[tuple[str, int], int] = {}
         self._moves: list[tuple[int, str, int]] = []
+        self._load()
 
     @property
     def head(self) -> int:
         """The position of the last event, those of the batch included."""
         return self._log.head
 
-    def apply(self, batch: Sequence[Changes]) -> list[Outcome]:
-        """Write those of *batch* that hold, and return each one's result or refusal."""
-        appends: list[Append] = []
+    def apply(self) -> list[Outcome]:
+        """Write the members that hold, and return each one's result or refusal."""
+        outcomes = [self._outcome(changes) for changes in self._batch]
+        self._write()
+        return outcomes
+
+    def _load(self) -> None:
         guards: list[RowGuard] = []
         rows: list[RowChange] = []
-        for changes in batch:
-            appends += changes.appends
+        for changes in self._batch:
             guards += changes.guards
             rows += changes.rows
             if changes.receipts:
                 self._load_receipts(changes.receipts)
             for move in changes.checkpoints:
                 self._load_checkpoint(move.subscription, move.partition)
-        if appends:
-            self._log.load(appends)
         if rows or guards:
             self._rows.load(guards, rows)
-        outcomes = [self._outcome(changes) for changes in batch]
-        self._write()
-        return outcomes
 
     def _outcome(self, changes: Changes) -> Outcome:
         row_version = self._rows.row_version
@@ -194,7 +213,7 @@ class Batch:
                 self._moves,
             )
         head, row_version = self._log.head, self._rows.row_version
-        if (head, row_version) != self._stored:
+        if (head, row_version) != (self.head_before, self._row_version_before):
             cursor.execute(
                 "UPDATE headwater_head SET position = ?, row_version = ?, recorded_at = ?",
                 (head, row_version, self._recorded_at),

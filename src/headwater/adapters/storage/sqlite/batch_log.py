@@ -20,12 +20,6 @@ _KNOWN: Final = RowsAsJson(
     ("position", "stream_id", "version", "hex(id)", "type", "schema_version", "data"),
     tuple[int, str, int, str, str, int, str],
 )
-_SELECT_VERSIONS: Final = (
-    "SELECT json_group_array("
-    "(SELECT max(version) FROM headwater_events WHERE stream_id = stream.value)) "
-    "FROM json_each(?) AS stream"
-)
-_decode_versions: Final = msgspec.json.Decoder(list[int | None]).decode
 
 
 class Staged(msgspec.Struct):
@@ -46,14 +40,12 @@ class LogOverlay:
         journal: Journal,
         *,
         head: int,
-        newest_id: bytes | None,
+        versions: dict[str, int],
         recorded_at: int,
     ) -> None:
         self._cursor, self._journal = cursor, journal
         self._first, self._recorded_at = head + 1, recorded_at
-        # Ids begin with the time, so new ones are nearly always above all that are stored.
-        self._newest_id = newest_id or b""
-        self._versions: dict[str, int] = {}
+        self._versions = versions
         self._known: dict[bytes, _Known] = {}
         self._events: list[_Known] = []
         self._tags: list[tuple[str, int]] = []
@@ -64,16 +56,12 @@ class LogOverlay:
         """The position of the last event, those of the batch included."""
         return self._first + len(self._events) - 1
 
-    def load(self, appends: Sequence[Append]) -> None:
-        """Look up the versions and ids that *appends* will be compared with."""
-        streams = [*{append.stream_id for append in appends}]
-        (text,) = self._cursor.execute(
-            _SELECT_VERSIONS, (msgspec.json.encode(streams).decode(),)
-        ).fetchone()
-        versions = _decode_versions(text)
-        self._versions = {stream: one or 0 for stream, one in zip(streams, versions, strict=True)}
-        newest = self._newest_id
-        old = [event.id for one in appends for event in one.events if event.id <= newest]
+    def load(self, appends: Sequence[Append], newest_id: bytes) -> None:
+        """Look up the events that *appends* may repeat.
+
+        Ids begin with the time, so new ones are nearly always above all that are stored.
+        """
+        old = [event.id for one in appends for event in one.events if event.id <= newest_id]
         if old:
             source = "headwater_events WHERE id IN (IN)"
             found = select_in(self._cursor, _KNOWN, source, old)

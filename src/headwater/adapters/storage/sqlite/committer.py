@@ -34,9 +34,8 @@ class Committer:
     ) -> None:
         self._connection, self._settings, self._clock = connection, settings, clock
         self._collections = collections
-        self._data_version: int | None = None
         self._contended_until = 0.0
-        self.head = 0
+        self.head: int | None = None
 
     def begin(self) -> None:
         """Open a transaction for writing, waiting for the file while others hold it.
@@ -49,12 +48,6 @@ class Committer:
             until_free(lambda: connection.execute("BEGIN IMMEDIATE"), self._settings.busy_seconds)
         except sqlite3.Error as error:
             raise self.translated(error) from error
-        (data_version,) = connection.execute("PRAGMA data_version").fetchone()
-        if data_version != self._data_version:
-            # The pragma tells of commits by other connections, never of one's own.
-            if self._data_version is not None:
-                self._contended_until = time.monotonic() + CONTENDED_SECONDS
-            self._data_version = data_version
 
     def commit(self, group: Sequence[Changes]) -> list[Outcome]:
         """Commit *group* in the open transaction and return what came of each member."""
@@ -97,8 +90,11 @@ class Committer:
 
     def _apply(self, group: Sequence[Changes]) -> Sequence[Outcome]:
         now = microseconds_since_epoch(self._clock.now())
-        batch = Batch(self._connection, now=now, collections=self._collections)
-        outcomes = batch.apply(group)
+        batch = Batch(self._connection, group, now=now, collections=self._collections)
+        if self.head is not None and batch.head_before != self.head:
+            self._contended_until = time.monotonic() + CONTENDED_SECONDS
+        self.head = batch.head_before
+        outcomes = batch.apply()
         self._connection.execute("COMMIT")
         self.head = batch.head
         return outcomes

@@ -103,20 +103,24 @@ def _payloads_by_row(
 
 def select_page(cursor: sqlite3.Cursor, *, after: int, where: LogFilter, limit: int) -> LogPage:
     """Return the matching events that stand after *after*, and how far the log was read."""
-    head = select_head(cursor)
-    if after >= head:
-        return LogPage((), after, head)
     # Where nearly all match, so many positions hold a page; else more of them are looked through.
     sparse = where.types or where.categories or where.tags
-    scan_to = min(head, after + (SCAN_POSITIONS_MAX if sparse else limit))
+    scan_to = after + (SCAN_POSITIONS_MAX if sparse else limit)
     terms = ["position > ?", "position <= ?"]
     values: list[Any] = [after, scan_to]
     for term, more in _terms(where, after, scan_to):
         terms.append(term)
         values += more
-    source = f"headwater_events WHERE {' AND '.join(terms)} ORDER BY position"
-    rows = _EVENTS.select(cursor, f"(SELECT * FROM {source} LIMIT ?)", (*values, limit))
-    return LogPage(_events(rows), rows[-1][0] if len(rows) == limit else scan_to, head)
+    source = f"headwater_events WHERE {' AND '.join(terms)} ORDER BY position LIMIT ?"
+    rows, head = _EVENTS.select_with(
+        cursor,
+        "(SELECT position FROM headwater_head)",
+        f"(SELECT * FROM {source})",
+        (*values, limit),
+    )
+    if len(rows) == limit:
+        return LogPage(_events(rows), rows[-1][0], head)
+    return LogPage(_events(rows), max(after, min(head, scan_to)), head)
 
 
 def select_receipt(

@@ -19,8 +19,8 @@ Read: TypeAlias = Callable[[sqlite3.Cursor], _Result]
 class Readers:
     """Does reads in turn, as many at once as there are threads.
 
-    A read gets a cursor in a transaction that ends with it: all of its statements see the same
-    moment, and nothing is held open while the caller works on what came out.
+    A read is one statement, which sees one moment; nothing is held open while the caller works
+    on what came out.
     """
 
     def __init__(self, settings: SqliteSettings) -> None:
@@ -63,7 +63,7 @@ class Readers:
             outcome: object
             try:
                 connection = connection or open_reader(self._settings)
-                outcome = _in_transaction(connection, read)
+                outcome = read(connection.cursor())
             except Exception as error:  # noqa: BLE001 - the caller gets it
                 seconds = self._settings.busy_seconds
                 outcome = translated(error, self._settings.path, busy_seconds=seconds)
@@ -73,12 +73,3 @@ class Readers:
         if connection is not None:
             connection.close()
         answer(self._loop, ended, None)
-
-
-def _in_transaction(connection: sqlite3.Connection, read: Read[_Result]) -> _Result:
-    cursor = connection.execute("BEGIN")
-    try:
-        return read(cursor)
-    finally:
-        if connection.in_transaction:
-            connection.execute("COMMIT")

@@ -3,10 +3,16 @@
 import math
 import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Final
 
 from headwater.adapters.storage.sqlite.collection import Collection
-from headwater.adapters.storage.sqlite.statements import RowsAsJson, select_in
+from headwater.adapters.storage.sqlite.statements import (
+    KEYS_MAX,
+    RowsAsJson,
+    one_moment,
+    select_in,
+)
 from headwater.ports.changes import IndexValue
 from headwater.ports.rows import Comparison, Condition, Row, RowQuery
 
@@ -18,7 +24,8 @@ def select_rows(
 ) -> Mapping[str, Row]:
     """Return the rows that exist under *keys*."""
     source = f"{collection.table} WHERE _key IN (IN)"
-    return {row[0]: Row(*row) for row in select_in(cursor, _ROWS, source, dict.fromkeys(keys))}
+    with one_moment(cursor) if len(keys) > KEYS_MAX else nullcontext():
+        return {row[0]: Row(*row) for row in select_in(cursor, _ROWS, source, dict.fromkeys(keys))}
 
 
 def select_found(

@@ -6,7 +6,8 @@ a minute that way. So rows are read as one JSON text and written with many to a 
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from typing import Any, Final, TypeVar
 
@@ -20,6 +21,19 @@ ROWS_MAX: Final = 64
 """The most rows that one statement inserts."""
 
 _Row = TypeVar("_Row")
+
+
+@contextmanager
+def one_moment(cursor: sqlite3.Cursor) -> Generator[None]:
+    """Let all statements in the ``with`` block see the file as it is at one moment."""
+    if cursor.connection.in_transaction:
+        yield
+        return
+    cursor.execute("BEGIN")
+    try:
+        yield
+    finally:
+        cursor.execute("COMMIT")
 
 
 class RowsAsJson:
@@ -36,15 +50,24 @@ class RowsAsJson:
 
     def select(self, cursor: sqlite3.Cursor, source: str, values: Sequence[Any]) -> list[Any]:
         """Return the rows ``FROM`` *source*, in the order in which SQLite comes to them."""
+        return self.select_with(cursor, "NULL", source, values)[0]
+
+    def select_with(
+        self, cursor: sqlite3.Cursor, extra: str, source: str, values: Sequence[Any]
+    ) -> tuple[list[Any], Any]:
+        """Return the rows ``FROM`` *source*, and the value of *extra* at the same moment."""
         columns = self._columns
         try:
-            (text,) = cursor.execute(
-                f"SELECT json_group_array(json_array({columns})) FROM {source}", values
+            text, value = cursor.execute(
+                f"SELECT json_group_array(json_array({columns})), {extra} FROM {source}", values
             ).fetchone()
         except sqlite3.DataError:
             # The text would be longer than SQLite allows (1 GB), so it has to be row by row.
-            return cursor.execute(f"SELECT {columns} FROM {source}", values).fetchall()
-        return self._decode(text)
+            with one_moment(cursor):
+                (value,) = cursor.execute(f"SELECT {extra}").fetchone()
+                rows = cursor.execute(f"SELECT {columns} FROM {source}", values).fetchall()
+            return rows, value
+        return self._decode(text), value
 
 
 def select_in(

@@ -38,8 +38,7 @@ def commit_within(
         try:
             # Takes the lock for writing before anything is looked at.
             connection.execute("UPDATE headwater_head SET position = position")
-            batch = Batch(connection, now=now, collections=collections)
-            (outcome,) = batch.apply([changes])
+            (outcome,) = Batch(connection, [changes], now=now, collections=collections).apply()
         except BaseException:
             connection.execute(f"ROLLBACK TO {_SAVEPOINT}")
             raise

@@ -185,7 +185,7 @@ class Writer:
             group = self._group(first)
             picked = [one for one in group if not one.future.cancelled()]
             outcomes = committer.commit([one.changes for one in picked])
-        on_loop(self._loop, self._settle, picked, outcomes, len(group), committer.head)
+        on_loop(self._loop, self._settle, picked, outcomes, len(group), committer.head or 0)
 
     def _group(self, first: _Waiting) -> list[_Waiting]:
         group, size = [first], first.size
