@@ -539,3 +539,19 @@ async def test_a_wrong_subscription_is_refused_and_changes_nothing() -> None:
     await mediator.publish(OrderPlaced())
 
     assert heard == ["a", "a", "good"]
+
+
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=8))
+async def test_handlers_run_by_order_and_then_as_registered(orders: list[int]) -> None:
+    heard: list[int] = []
+    table = Handlers()
+    for number, order in enumerate(orders):
+
+        async def listener(event: OrderPlaced, number: int = number) -> None:
+            heard.append(number)
+
+        table.on(order=order)(listener)
+
+    await Mediator(table, strategy=Strategy.SEQUENTIAL).publish(OrderPlaced())
+
+    assert heard == sorted(range(len(orders)), key=lambda number: (orders[number], number))

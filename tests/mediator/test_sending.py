@@ -304,3 +304,27 @@ async def test_a_stream_handler_answers_stream_only_and_says_so() -> None:
 async def test_sending_an_event_says_where_it_belongs() -> None:
     with pytest.raises(HandlerNotFoundError, match=r"What is published goes to publish\(\)"):
         await Mediator(Handlers()).send(OrderPlaced())  # type: ignore[call-overload]
+
+
+async def test_static_and_class_methods_need_no_object() -> None:
+    table = Handlers()
+
+    @table.handler
+    class Orders:
+        handled = 0
+
+        def __init__(self) -> None:
+            raise AssertionError
+
+        @staticmethod
+        async def handle_place(command: PlaceOrder) -> str:
+            return "placed"
+
+        @classmethod
+        async def handle_price(cls, query: GetPrice) -> int:
+            return cls.handled
+
+    mediator = Mediator(table)
+
+    assert await mediator.send(PlaceOrder("tea")) == "placed"
+    assert await mediator.send(GetPrice("tea")) == 0

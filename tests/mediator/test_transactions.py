@@ -807,3 +807,26 @@ async def test_what_is_published_after_the_commit_is_caused_by_who_published_it(
     await Mediator(table, units=units).send(Transfer("a", "b"), id=id)
 
     assert causes == [id]
+
+
+async def test_a_task_that_outlives_its_handler_cant_write_into_the_committed_unit(
+    units: Units, storage: MemoryStorage
+) -> None:
+    go = asyncio.Event()
+    tasks: list[asyncio.Task[int]] = []
+    table = bank()
+
+    async def later(sender: Sender) -> int:
+        await go.wait()
+        return await sender.send(Deposit("late"))
+
+    @table.handler
+    async def transfer(command: Transfer, sender: Sender) -> None:
+        tasks.append(asyncio.create_task(later(sender)))
+
+    await Mediator(table, units=units).send(Transfer("a", "b"))
+    go.set()
+
+    with pytest.raises(UnitOfWorkError, match="This unit of work is done"):
+        await tasks[0]
+    assert await log(storage) == []

@@ -86,8 +86,8 @@ class Handlers:
 
         Handlers of base classes get what derives from them. They run by *order*, lowest first,
         then as registered. *strategy* can isolate this one handler or put it in the background;
-        with *after_commit* it waits for the commit of the unit of work around the publish. A
-        ``def`` runs in a worker thread unless *inline*.
+        with *after_commit* it waits for the commit of the unit of work around the publish, and
+        its failures are reported. A ``def`` runs in a worker thread unless *inline*.
 
         Raises:
             ConfigurationError: *strategy* says how several handlers run together.

@@ -20,6 +20,7 @@ from headwater.mediator.registrations import (
     ListenerRegistration,
     Strategy,
 )
+from headwater.mediator.scopes import Call
 from headwater.mediator.sending import Publisher, Receipt, Sender
 from headwater.mediator.strategies import failures_of
 from headwater.mediator.streaming import Stream, items_of
@@ -46,7 +47,8 @@ class Mediator:
     costs nothing. `container` gives dependencies by type, `instances` and `resolvers` give
     more; `from_message` names types that a message brings to its request scope, for what the
     container makes there. With `propagate_context` each message gets a `MessageContext`, the
-    child of the current one. With `units` requests and publishes run in units of work.
+    child of the current one. With `units` requests and publishes run in units of work, and
+    each message gets its context too.
     `durable` tells whether a type has durable subscribers, so that publishing to nobody else
     is an error; `on_error` hears of failures that no caller sees.
 
@@ -145,17 +147,7 @@ class Mediator:
         return self._send_as(request, Sending(id, separate))
 
     def _send_as(self, request: Request[Any], sending: Sending) -> Coroutine[Any, Any, Any]:
-        name = type(request).__name__
-        if sending.separate and sending.id is None:
-            raise ConfigurationError(
-                f"send({name}, separate=True) needs id=…: if the message around it runs again, "
-                f"the id keeps this one from being done twice."
-            )
-        if self._transactions is None:
-            raise ConfigurationError(
-                f"send({name}, id=…) is kept by a storage, and this mediator has none. Give it "
-                f"units=…, or use an App."
-            )
+        sending.check(type(request), has_storage=self._transactions is not None)
         call: Callable[..., Coroutine[Any, Any, Any]] = self._lookup.sender(type(request))
         return call(request, sending)
 
@@ -226,33 +218,24 @@ class Mediator:
             NotPublishableError: only durable subscribers take this type.
             HandlerNotFoundError: nobody does, and the mediator was told to raise then.
         """
-        if after_commit or strategy is not None:
-            await self._publish_as(message, strategy or self._strategy, after_commit=after_commit)
-            return
-        try:
-            call = self._publishers[type(message)]
-        except KeyError:
-            call = self._lookup.publisher(type(message), self._strategy)
+        if strategy is None and not after_commit:
+            try:
+                call = self._publishers[type(message)]
+            except KeyError:
+                call = self._lookup.publisher(type(message), self._strategy)
+        else:
+            call = self._lookup.publisher(type(message), strategy or self._strategy)
+            call = self._after_commit(call) if after_commit else call
         try:
             await call(message)
         except Exception as error:
-            if (type(message), self._strategy) not in self._lookup.bare:
+            if (type(message), strategy or self._strategy) not in self._lookup.bare:
                 raise
             raise failures_of(message, [error]) from None
 
-    async def _publish_as(self, message: object, strategy: Strategy, *, after_commit: bool) -> None:
-        key = (type(message), strategy)
-        call = self._lookup.publisher(*key)
-        if after_commit:
-            call = self._background.guarded(call, "publish(after_commit=True)")
-            if self._transactions is not None:
-                call = self._transactions.after_commit(call)
-        try:
-            await call(message)
-        except Exception as error:
-            if key not in self._lookup.bare:
-                raise
-            raise failures_of(message, [error]) from None
+    def _after_commit(self, call: Call) -> Call:
+        call = self._background.guarded(call, "publish(after_commit=True)")
+        return self._transactions.after_commit(call) if self._transactions is not None else call
 
     def subscribe(
         self,

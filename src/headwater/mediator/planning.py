@@ -155,8 +155,12 @@ class Planner:
             if leading is not None:
                 yield None, leading
             return
-        names = [name for name in dir(target) if name.startswith("handle")]
-        if not names:
+        methods = [
+            (name, method)
+            for name, method in inspect.getmembers(target, callable)
+            if name.startswith("handle")
+        ]
+        if not methods:
             self._faults.append(
                 WiringFault(
                     f"class {name_of(target)} has no method whose name starts with 'handle'.",
@@ -164,12 +168,14 @@ class Planner:
                     advice="Give it one for each message it handles.",
                 )
             )
-        for name in sorted(names, key=lambda name: _line_of(getattr(target, name))):
+        for name, method in sorted(methods, key=lambda found: _line_of(found[1])):
+            # A static or class method needs no object of the class.
+            of_object = inspect.isfunction(inspect.getattr_static(target, name))
             signature = read_signature(
-                getattr(target, name), self._faults, where=site, method=True, messages=messages
+                method, self._faults, where=site, method=of_object, messages=messages
             )
             if signature is not None:
-                yield target, signature
+                yield target if of_object else None, signature
 
 
 def _line_of(method: Any) -> int:

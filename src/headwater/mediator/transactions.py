@@ -38,6 +38,20 @@ class Sending(msgspec.Struct):
     separate: bool = False
     committed: Committed = msgspec.field(default_factory=Committed)
 
+    def check(self, request_type: type, *, has_storage: bool) -> None:
+        """Raise `ConfigurationError` if this can't be kept, wherever the request is sent."""
+        name = request_type.__name__
+        if self.separate and self.id is None:
+            raise ConfigurationError(
+                f"send({name}, separate=True) needs id=…: if the message around it runs again, "
+                f"the id keeps this one from being done twice."
+            )
+        if not has_storage:
+            raise ConfigurationError(
+                f"send({name}, id=…) is kept by a storage, and this mediator has none. Give it "
+                f"units=…, or use an App."
+            )
+
 
 _SENDING: ContextVar[Sending | None] = ContextVar("headwater_sending", default=None)
 
@@ -217,6 +231,8 @@ def _current_unit() -> UnitOfWork:
 
 
 async def _joined(unit: UnitOfWork, call: Call, message: Any) -> Any:
+    # A task that outlives its handler must not write into a unit that is committed already.
+    unit.check_open()
     try:
         result = await call(message)
     except BaseException as error:
