@@ -1,0 +1,88 @@
+"""Headwater: event-driven systems in Python, from one SQLite file to many processes.
+
+What most programs need stands here; the rest is imported from its own module.
+"""
+
+from headwater.app import App, BoundedContext
+from headwater.clock import Clock, ManualClock, SystemClock
+from headwater.domain.aggregate import Aggregate
+from headwater.domain.applies import applies
+from headwater.domain.decider import Decider
+from headwater.domain.read_model import ReadModel
+from headwater.errors import HeadwaterError, RefusedError
+from headwater.event_store import EventData, EventStore
+from headwater.mediator import (
+    Handlers,
+    Mediator,
+    Next,
+    Publisher,
+    Receipt,
+    Sender,
+    Stage,
+    Strategy,
+)
+from headwater.messages import (
+    Command,
+    Event,
+    IntegrationEvent,
+    Message,
+    Notification,
+    Query,
+    RawEvent,
+    Request,
+    Value,
+    message,
+)
+from headwater.metadata import MessageContext, Recorded, current_context, message_context
+from headwater.projections.projection import Projection
+from headwater.streams import ExpectedVersion
+from headwater.subscriptions.subscriber import Delivery
+from headwater.unit_of_work.collection import Collection
+from headwater.unit_of_work.repository import Repository
+from headwater.unit_of_work.row_type import where
+from headwater.unit_of_work.unit import UnitOfWork
+
+__all__ = [
+    "Aggregate",
+    "App",
+    "BoundedContext",
+    "Clock",
+    "Collection",
+    "Command",
+    "Decider",
+    "Delivery",
+    "Event",
+    "EventData",
+    "EventStore",
+    "ExpectedVersion",
+    "Handlers",
+    "HeadwaterError",
+    "IntegrationEvent",
+    "ManualClock",
+    "Mediator",
+    "Message",
+    "MessageContext",
+    "Next",
+    "Notification",
+    "Projection",
+    "Publisher",
+    "Query",
+    "RawEvent",
+    "ReadModel",
+    "Receipt",
+    "Recorded",
+    "RefusedError",
+    "Repository",
+    "Request",
+    "Sender",
+    "Stage",
+    "Strategy",
+    "SystemClock",
+    "UnitOfWork",
+    "Value",
+    "applies",
+    "current_context",
+    "message",
+    "message_context",
+    "where",
+]

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from headwater.clock import Clock, SystemClock
+from headwater.clock import Clock
 from headwater.domain.aggregate import Aggregate
 from headwater.errors import UnknownTypeError
 from headwater.ids import new_id
@@ -67,12 +67,20 @@ class EventStore:
         registry = TypeRegistry(default_context=context)
         for cls in types:
             registry.register(cls)
-        self.storage = storage
-        self.codec = EventCodec(registry)
-        self._clock: Clock = clock or SystemClock()
-        self._units = Units(
-            storage, codec=self.codec, clock=self._clock, context_of=lambda _: context
+        self._take(
+            Units(storage, codec=EventCodec(registry), clock=clock, context_of=lambda _: context)
         )
+
+    @classmethod
+    def on(cls, units: Units) -> "EventStore":
+        """Return a face on the storage and the types of *units*."""
+        store = cls.__new__(cls)
+        store._take(units)
+        return store
+
+    def _take(self, units: Units) -> None:
+        self._units = units
+        self.storage, self.codec = units.storage, units.codec
 
     async def open(self) -> None:
         """Open the storage."""
@@ -190,7 +198,7 @@ class EventStore:
             data.payload,
             codec=self.codec,
             id=data.id or new_id(),
-            occurred_at=data.occurred_at or self._clock.now(),
+            occurred_at=data.occurred_at or self._units.clock.now(),
             tags=data.tags,
         )
 

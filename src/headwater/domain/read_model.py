@@ -18,7 +18,6 @@ class RowOptions(msgspec.Struct, frozen=True):
     unique: tuple[str, ...] = ()
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
 class ReadModelMeta(RecordMeta):
     """Takes `key`, `indexed` and `unique` in the class header and checks that they are fields."""
 
@@ -35,15 +34,17 @@ class ReadModelMeta(RecordMeta):
         **options: Any,
     ) -> "ReadModelMeta":
         cls = super().__new__(mcls, class_name, bases, namespace, **options)
-        inherited = getattr(cls, ROW_OPTIONS_ATTRIBUTE, None)
-        if key is None and inherited is None:
+        inherited: RowOptions | None = getattr(cls, ROW_OPTIONS_ATTRIBUTE, None)
+        if inherited is not None:
+            key = key or inherited.key
+        if key is None:
             if any(isinstance(base, ReadModelMeta) for base in bases):
                 raise ConfigurationError(
                     f"Read model {class_name} has no key. Name the field in its header: "
                     f'class {class_name}(ReadModel, key="…").'
                 )
             return cast("ReadModelMeta", cls)
-        row = RowOptions(key or inherited.key, indexed, unique)
+        row = RowOptions(key, indexed, unique)
         fields = {field.name for field in msgspec.structs.fields(cast("type[msgspec.Struct]", cls))}
         for name in (row.key, *row.indexed, *row.unique):
             if name not in fields:
@@ -55,7 +56,8 @@ class ReadModelMeta(RecordMeta):
         return cast("ReadModelMeta", cls)
 
 
-class ReadModel(msgspec.Struct, metaclass=ReadModelMeta):
+@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
+class ReadModel(msgspec.Struct, metaclass=ReadModelMeta, frozen=True):
     """A frozen row for reading, as ``class OrderSummary(ReadModel, key="order_id")``.
 
     `key` names the field that tells rows apart; `indexed` the fields to find and sort by;

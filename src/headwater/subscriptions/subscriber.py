@@ -1,7 +1,8 @@
 """Subscribers: handlers that get every event of their types after its commit, at least once."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from contextvars import ContextVar
+from typing import Final, Protocol
 from uuid import UUID
 
 import msgspec
@@ -29,6 +30,12 @@ class Delivery(msgspec.Struct, frozen=True):
     position: int
     attempt: int
     idempotency_key: UUID
+
+
+CURRENT_DELIVERY: Final[ContextVar[Delivery | None]] = ContextVar(
+    "headwater_delivery", default=None
+)
+"""The delivery that is being handled here, None outside of any."""
 
 
 class Handle(Protocol):
@@ -91,10 +98,12 @@ class SubscriberConsumer:
         child = unit.child(ids=_ids_for(delivery))
         context = CURRENT_CONTEXT.set(context_of(arrival.stored))
         current = CURRENT_UNIT.set(child)
+        delivered = CURRENT_DELIVERY.set(delivery)
         try:
             await self._handle(arrival, delivery)
             unit.merge(child)
         finally:
+            CURRENT_DELIVERY.reset(delivered)
             CURRENT_UNIT.reset(current)
             CURRENT_CONTEXT.reset(context)
 

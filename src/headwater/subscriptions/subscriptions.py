@@ -72,7 +72,11 @@ class Subscriptions:
         return tuple(runner.status() for runner in self._runners.values())
 
     async def wait_for(
-        self, name: str, position: int, *, timeout: Duration | None = SETTLE_SECONDS
+        self,
+        name: str,
+        position: int,
+        *,
+        timeout: Duration | None = SETTLE_SECONDS,  # noqa: ASYNC109 - a part of the promise
     ) -> None:
         """Return when everything up to *position* is committed in the subscription *name*.
 
@@ -85,7 +89,7 @@ class Subscriptions:
             position, seconds=seconds_of(timeout) if timeout is not None else None
         )
 
-    async def settle(self, *, timeout: Duration = SETTLE_SECONDS) -> int:
+    async def settle(self, *, timeout: Duration = SETTLE_SECONDS) -> int:  # noqa: ASYNC109
         """Return the head when every subscription has reached it and none has added to it.
 
         Raises:

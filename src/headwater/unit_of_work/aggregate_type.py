@@ -4,6 +4,7 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from headwater.domain.aggregate import Aggregate
+from headwater.domain.header import stream_id
 from headwater.errors import ConcurrencyError, UnitOfWorkError
 from headwater.ports.changes import RowChange
 from headwater.ports.log import Log
@@ -37,7 +38,7 @@ class AggregateType(Generic[A]):
 
     def __init__(self, cls: type[A], *, context: str, storage: Storage, codec: EventCodec) -> None:
         self.cls = cls
-        self._prefix = f"{context}.{cls.aggregate_name()}"
+        self._context = context
         self._storage, self._codec = storage, codec
         self._state = StateRow(cls, context=context, codec=codec) if cls.stored_as_state else None
 
@@ -48,19 +49,19 @@ class AggregateType(Generic[A]):
 
     def stream_id(self, id: UUID | str | int) -> str:
         """Return ``<context>.<aggregate>-<id>``."""
-        return f"{self._prefix}-{id}"
+        return stream_id(self._context, self.cls.aggregate_name(), id)
 
     async def load(self, id: UUID | str | int) -> Tracked:
         """Return the aggregate as it is stored; with None in it, if it is not."""
-        stream_id = self.stream_id(id)
+        stream = self.stream_id(id)
         if self._state is not None:
-            return await self._load_state(id, stream_id, self._state)
-        events = await read_events(self._storage, stream_id, codec=self._codec)
+            return await self._load_state(id, stream, self._state)
+        events = await read_events(self._storage, stream, codec=self._codec)
         if not events:
-            return Tracked(stream_id, None, base=0)
+            return Tracked(stream, None, base=0)
         aggregate = self.cls(id)
         aggregate.replay(events)
-        return Tracked(stream_id, aggregate, base=len(events))
+        return Tracked(stream, aggregate, base=len(events))
 
     async def load_onto(self, id: UUID | str | int, around: Tracked) -> Tracked:
         """Return a copy of its own for a child unit, with what the unit around has recorded.

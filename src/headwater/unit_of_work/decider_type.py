@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 from uuid import UUID
 
 from headwater.domain.decider import Decider
+from headwater.domain.header import stream_id
 from headwater.ports.log import Log
 from headwater.serialization.codec import EventCodec
 from headwater.streams import ExpectedVersion
@@ -25,18 +26,18 @@ class DeciderType(Generic[C, S, E]):
         self, decider: Decider[C, S, E], *, context: str, storage: Log, codec: EventCodec
     ) -> None:
         self._decider, self._storage, self._codec = decider, storage, codec
-        self._prefix = f"{context}.{decider.name}"
+        self._context = context
 
     async def decide(self, unit: "UnitOfWork", id: UUID | str | int, command: C) -> Sequence[E]:
         """Fold the stream of *id*, decide on *command*, and collect the new events in *unit*.
 
         What this unit or one around it appended to the stream before is folded in.
         """
-        stream_id = f"{self._prefix}-{id}"
-        stored = await read_events(self._storage, stream_id, codec=self._codec)
-        pending = unit.pending_events(stream_id)
+        stream = stream_id(self._context, self._decider.name, id)
+        stored = await read_events(self._storage, stream, codec=self._codec)
+        pending = unit.pending_events(stream)
         state = self._decider.fold([*stored, *cast("list[E]", pending)])
         events = tuple(self._decider.decide(command, state))
         expected = ExpectedVersion.exactly(len(stored) + len(pending))
-        unit.append(stream_id, *events, expected=expected)
+        unit.append(stream, *events, expected=expected)
         return events

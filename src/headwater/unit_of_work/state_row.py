@@ -30,13 +30,14 @@ class StateRow:
                 an attribute has the name of `VERSION_FIELD`.
         """
         state_type = cls.state_type()
-        names = state_type.__struct_fields__
+        names = state_type.__struct_encode_fields__
         if VERSION_FIELD in names:
             raise ConfigurationError(
                 f"{cls.__name__}.{VERSION_FIELD}: the row keeps the version under this name; "
                 f"call the attribute something else."
             )
         hints = typing.get_type_hints(state_type, include_extras=True)
+        stored = dict(zip(state_type.__struct_fields__, names, strict=True))
         self._cls, self._codec = cls, codec
         self._state_type = state_type
         self._indexed = tuple(
@@ -45,7 +46,9 @@ class StateRow:
         self.spec = CollectionSpec(
             collection_name(context, cls.aggregate_name()),
             (*names, VERSION_FIELD),
-            tuple(IndexedField(name, index.kind, unique=True) for name, index in self._indexed),
+            tuple(
+                IndexedField(stored[name], index.kind, unique=True) for name, index in self._indexed
+            ),
         )
 
     def written(self, aggregate: Aggregate[Any], tracked: Tracked) -> RowChange:

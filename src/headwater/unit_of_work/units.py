@@ -68,7 +68,7 @@ class Units:
         context_of: Callable[[type], str] = lambda _: "app",
         elsewhere: Mapping[type[ReadModel], Storage] | None = None,
         conflict_reruns_max: int = CONFLICT_RERUNS_MAX,
-        on_error: Callable[[str, BaseException], None] | None = None,
+        on_error: Callable[[str, Exception], None] | None = None,
     ) -> None:
         self.storage, self.codec = storage, codec
         self.clock: Clock = clock or SystemClock()

@@ -1,0 +1,308 @@
+"""The app: puts contexts on a storage, checks them at the start, runs them, and stops."""
+
+import logging
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, TypeVar, cast
+from uuid import UUID
+
+from dishka.provider import BaseProvider
+
+from headwater.adapters.container.dishka import DishkaContainer
+from headwater.app.context import BoundedContext
+from headwater.app.storages import storage_of
+from headwater.app.wiring import Surroundings, Wiring
+from headwater.clock import Clock, Duration, SystemClock
+from headwater.errors import ConfigurationError
+from headwater.event_store import EventStore
+from headwater.mediator.background import OnError
+from headwater.mediator.limits import DEFAULT_LIMITS, Limits
+from headwater.mediator.mediator import Mediator
+from headwater.mediator.registrations import Strategy
+from headwater.mediator.sending import Publisher, Receipt, Sender
+from headwater.mediator.streaming import Stream
+from headwater.messages import Request
+from headwater.metadata import MessageContext
+from headwater.ports.container import Scope
+from headwater.ports.storage import Storage
+from headwater.streams import check_context_name
+from headwater.subscriptions.status import SubscriptionStatus
+from headwater.subscriptions.subscriptions import GRACE_SECONDS, SETTLE_SECONDS, Subscriptions
+from headwater.unit_of_work.unit import UnitOfWork
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_log = logging.getLogger("headwater")
+
+
+class App:
+    """Bounded contexts at work on one storage; use it as ``async with app``.
+
+    ``App("shop", storage="sqlite:///shop.db")``, then `include` the contexts. Dependencies come
+    from dishka *providers*, and from *provide*, a table of ready objects by type. *databases*
+    are further storages by name, for projections that live in one. *on_error* hears of failures
+    that no caller sees. With ``run_subscriptions=False`` this process sends and publishes only,
+    and leaves the subscriptions to others.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        storage: str | Storage = "memory://",
+        databases: Mapping[str, str | Storage] | None = None,
+        providers: Sequence[BaseProvider] = (),
+        provide: Mapping[Any, Any] | None = None,
+        clock: Clock | None = None,
+        on_error: OnError | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+        run_subscriptions: bool = True,
+    ) -> None:
+        """Make an app called *name*, which is also the context of what belongs to no other.
+
+        Raises:
+            InvalidNameError: *name* can't be a context name.
+            ConfigurationError: there is no storage for a URL.
+        """
+        self.name = check_context_name(name)
+        self.clock: Clock = clock or SystemClock()
+        self.storage = self._storage(storage)
+        self._databases = {name: self._storage(url) for name, url in (databases or {}).items()}
+        self._providers = tuple(providers)
+        self._provide = dict(provide or {})
+        self._on_error, self._limits = on_error, limits
+        self._run_subscriptions = run_subscriptions
+        self._contexts: list[BoundedContext] = []
+        self._container: DishkaContainer | None = None
+        self._wiring: Wiring | None = None
+        self._subscriptions: Subscriptions | None = None
+        self._closing: AsyncExitStack | None = None
+
+    def include(self, *contexts: BoundedContext) -> None:
+        """Take *contexts* into the app; before it starts.
+
+        Raises:
+            ConfigurationError: it has started, or was checked.
+        """
+        if self._wiring is not None:
+            raise ConfigurationError(
+                "The app has been wired already; include contexts before check() and start()."
+            )
+        self._contexts += contexts
+
+    def override(self, dependency: Any, value: Any) -> None:
+        """Give *value* wherever *dependency* is asked for; before the start. For tests.
+
+        Raises:
+            ConfigurationError: it has started, or was checked.
+        """
+        if self._wiring is not None:
+            raise ConfigurationError("Override dependencies before check() and start().")
+        self._provide[dependency] = value
+
+    # --------------------------------------------------------------------- start and stop
+
+    def check(self) -> None:
+        """Plan everything without touching a storage.
+
+        Raises:
+            WiringError: with everything that is wrong, each fault with file, line and advice.
+        """
+        self._wired()
+
+    async def start(self) -> None:
+        """Check the wiring, open the storages, start the subscriptions.
+
+        If any of it fails, what was opened is closed again.
+
+        Raises:
+            WiringError: something is wrong in the wiring.
+            StorageError: a storage can't be used.
+            ConfigurationError: it is running already.
+        """
+        if self._closing is not None:
+            raise ConfigurationError(f"App {self.name!r} is running already.")
+        wiring = self._wired()
+        async with AsyncExitStack() as opened:
+            for storage in (self.storage, *self._databases.values()):
+                opened.push_async_callback(storage.close)
+                await storage.open()
+            await wiring.units.prepare(aggregates=wiring.aggregates, models=wiring.models)
+            if self._container is not None:
+                opened.push_async_callback(self._container.close)
+            opened.push_async_callback(wiring.mediator.aclose)
+            await wiring.mediator.start()
+            self._subscriptions = Subscriptions(
+                self.storage, wiring.runners if self._run_subscriptions else ()
+            )
+            await self._subscriptions.start()
+            self._closing = opened.pop_all()
+
+    async def stop(self, *, grace: Duration = GRACE_SECONDS) -> None:
+        """Drain: subscriptions finish what they have begun within *grace*, then all is closed.
+
+        What is cut off after *grace* is not acknowledged and comes again. Stopping twice is no
+        error.
+        """
+        closing, self._closing = self._closing, None
+        if closing is None:
+            return
+        async with closing:
+            if self._subscriptions is not None:
+                await self._subscriptions.stop(grace=grace)
+        self._wiring = self._container = None
+
+    async def __aenter__(self) -> "App":
+        await self.start()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.stop()
+
+    # -------------------------------------------------------------------------- messages
+
+    @property
+    def mediator(self) -> Mediator:
+        """The mediator of the running app.
+
+        Raises:
+            ConfigurationError: the app is not running.
+        """
+        return self._running().mediator
+
+    def send(self, request: Request[R], /, *, id: UUID | None = None) -> Coroutine[Any, Any, R]:
+        """Hand *request* to its one handler; see `Mediator.send`."""
+        if id is None:
+            return self._running().mediator.send(request)
+        return self._running().mediator.send(request, id=id)
+
+    def execute(
+        self, request: Request[R], /, *, id: UUID | None = None
+    ) -> Coroutine[Any, Any, Receipt[R]]:
+        """Send *request*; return its answer with the position of its commit."""
+        return self._running().mediator.execute(request, id=id)
+
+    def publish(
+        self,
+        message: object,
+        /,
+        *,
+        strategy: Strategy | None = None,
+        after_commit: bool = False,
+    ) -> Coroutine[Any, Any, None]:
+        """Hand *message* to all in this process who hear its type; see `Mediator.publish`."""
+        mediator = self._running().mediator
+        return mediator.publish(message, strategy=strategy, after_commit=after_commit)
+
+    def stream(self, request: Request[R], /) -> Stream[R]:
+        """Return the items that the handler of *request* yields; see `Mediator.stream`."""
+        return self._running().mediator.stream(request)
+
+    def subscribe(self, handler: Callable[..., Any], /, *messages: type) -> Callable[[], None]:
+        """Let *handler* hear what is published from now on; return what undoes that."""
+        return self._running().mediator.subscribe(handler, *messages)
+
+    # ------------------------------------------------------------------- what is going on
+
+    async def get(self, dependency: type[T]) -> T:
+        """Return the dependency of the app's lifetime that *dependency* names.
+
+        Raises:
+            ConfigurationError: nobody provides it, or it only lives as long as a message.
+        """
+        instances = {**self._instances(), EventStore: self._running().event_store}
+        if dependency in instances:
+            return cast("T", instances[dependency])
+        provided = self._container.find(dependency) if self._container is not None else None
+        if provided is None or provided.scope is not Scope.APP or self._container is None:
+            reason = "nobody provides it" if provided is None else "it lives as long as a message"
+            raise ConfigurationError(f"app.get({dependency.__name__}): {reason}.")
+        return cast("T", await self._container.get(provided.key))
+
+    def status(self) -> tuple[SubscriptionStatus, ...]:
+        """Return what is known of each subscription of this process."""
+        return self._subscribed().status()
+
+    async def wait_for(
+        self,
+        subscription: Any,
+        at: Receipt[Any] | int,
+        *,
+        timeout: Duration | None = SETTLE_SECONDS,  # noqa: ASYNC109 - a part of the promise
+    ) -> None:
+        """Return when a projection or subscriber of this process has come past *at*.
+
+        *subscription* is the class or function, or its name; *at* a receipt or a position.
+
+        Raises:
+            SubscriptionFailedError: it stopped before.
+            WaitTimeoutError: *timeout* has passed.
+            ConfigurationError: there is no such subscription.
+        """
+        name = self._name_of(subscription)
+        position = at.position if isinstance(at, Receipt) else at
+        await self._subscribed().wait_for(name, position, timeout=timeout)
+
+    async def settle(self, *, timeout: Duration = SETTLE_SECONDS) -> int:  # noqa: ASYNC109
+        """Return the head of the log when all subscriptions of this process have reached it.
+
+        Raises:
+            SubscriptionFailedError: one has stopped.
+            WaitTimeoutError: *timeout* has passed.
+        """
+        return await self._subscribed().settle(timeout=timeout)
+
+    async def restart(self, subscription: Any) -> None:
+        """Run a subscription that has failed again, with the event that failed."""
+        await self._subscribed().restart(self._name_of(subscription))
+
+    # ------------------------------------------------------------------------- internals
+
+    def _name_of(self, subscription: Any) -> str:
+        if isinstance(subscription, str):
+            return subscription
+        name = self._running().names.get(subscription)
+        if name is None:
+            raise ConfigurationError(f"{subscription!r} is no projection or subscriber of the app.")
+        return name
+
+    def _storage(self, storage: str | Storage) -> Storage:
+        return storage_of(storage, clock=self.clock) if isinstance(storage, str) else storage
+
+    def _instances(self) -> dict[Any, Any]:
+        return {App: self, Clock: self.clock, **self._provide}
+
+    def _wired(self) -> Wiring:
+        if self._wiring is None:
+            if self._providers:
+                self._container = DishkaContainer(
+                    *self._providers,
+                    from_message=(MessageContext, UnitOfWork, Sender, Publisher),
+                    overrides={Clock: self.clock, **self._provide},
+                )
+            surroundings = Surroundings(
+                self.name,
+                self.storage,
+                self._databases,
+                self.clock,
+                self._container,
+                self._instances(),
+                self._on_error,
+                self._limits,
+            )
+            self._wiring = Wiring(self._contexts, surroundings)
+        return self._wiring
+
+    def _running(self) -> Wiring:
+        if self._wiring is None or self._closing is None:
+            raise ConfigurationError(
+                f"App {self.name!r} is not running. Use it inside 'async with app:'."
+            )
+        return self._wiring
+
+    def _subscribed(self) -> Subscriptions:
+        self._running()
+        if self._subscriptions is None:
+            raise ConfigurationError(f"App {self.name!r} is not running.")
+        return self._subscriptions

@@ -1,0 +1,160 @@
+"""Bounded contexts: what a part of the system registers, in one table."""
+
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, Final, TypeVar, overload
+
+import msgspec
+
+from headwater.domain.aggregate import Aggregate
+from headwater.domain.decider import Decider
+from headwater.domain.read_model import ReadModel
+from headwater.mediator.handlers import Handlers, call_site
+from headwater.mediator.registrations import DeliveryRegistration
+from headwater.mediator.scanning import modules_of
+from headwater.messages import Event
+from headwater.metadata import Recorded
+from headwater.projections.projection import Projection
+from headwater.streams import check_context_name
+from headwater.subscriptions.subscription import PARTITIONS
+
+T = TypeVar("T", bound=Callable[..., Any])
+P = TypeVar("P", bound=type[Projection[Any]])
+
+SUBSCRIBER_PAGE_EVENTS: Final = 200
+"""How many events a subscriber gets at most before their effects are committed."""
+
+
+class SubscriberRegistration(msgspec.Struct, frozen=True, eq=False):
+    """A durable handler, and how its subscription reads."""
+
+    delivery: DeliveryRegistration
+    name: str | None
+    partitions: int
+    from_now: bool
+    page_events: int
+    key: Callable[[Recorded[Any]], object] | None
+
+
+class ProjectionRegistration(msgspec.Struct, frozen=True, eq=False):
+    """A projection, and the database that its rows live in (None: with the log)."""
+
+    projection: type[Projection[Any]]
+    site: str
+    database: str | None
+
+
+class BoundedContext(Handlers):
+    """A part of the system with a language of its own: its handlers, events and read models.
+
+    What is defined in the package that creates a context, or below it, belongs to it: its name
+    stands in stored type names, stream ids and collections. A class header can say otherwise
+    with ``context="…"``.
+    """
+
+    def __init__(self, name: str) -> None:
+        """Name the context in lower-case words, such as ``sales``.
+
+        Raises:
+            InvalidNameError: *name* can't be a context name.
+        """
+        super().__init__()
+        self.name = check_context_name(name)
+        caller = sys._getframe(1).f_globals  # pyright: ignore[reportPrivateUsage] # as call_site
+        self.package = str(caller.get("__package__") or caller.get("__name__", ""))
+        self.site = call_site()
+        self.subscribers: list[SubscriberRegistration] = []
+        self.projections: list[ProjectionRegistration] = []
+        self.known: list[type] = []
+        self.deciders: list[Decider[Any, Any, Any]] = []
+
+    @overload
+    def subscriber(self, target: T, /) -> T: ...
+    @overload
+    def subscriber(
+        self,
+        /,
+        *,
+        name: str | None = None,
+        key: Callable[[Recorded[Any]], object] | None = None,
+        partitions: int = PARTITIONS,
+        from_now: bool = False,
+        page_events: int = SUBSCRIBER_PAGE_EVENTS,
+        inline: bool = False,
+    ) -> Callable[[T], T]: ...
+    def subscriber(
+        self,
+        target: Any = None,
+        /,
+        *,
+        name: str | None = None,
+        key: Callable[[Recorded[Any]], object] | None = None,
+        partitions: int = PARTITIONS,
+        from_now: bool = False,
+        page_events: int = SUBSCRIBER_PAGE_EVENTS,
+        inline: bool = False,
+    ) -> Any:
+        """Register a durable handler: it gets each event of its types after the commit.
+
+        A function, or a class with ``handle…`` methods, that takes an event (or
+        ``Recorded[OrderPlaced]``) and dependencies. What it collects is committed once,
+        together with its checkpoint; what it does outside happens at least once. Events of
+        one *key* stay in order (default: of one stream). *name* replaces the derived name of
+        the subscription, under which the checkpoints are stored: renaming the function without
+        it starts again from the beginning. *partitions* is stored when it first runs.
+        """
+        site = call_site()
+
+        def register(target: T) -> T:
+            delivery = DeliveryRegistration(target, site, inline)
+            self.deliveries.append(delivery)
+            self.subscribers.append(
+                SubscriberRegistration(delivery, name, partitions, from_now, page_events, key)
+            )
+            return target
+
+        return register if target is None else register(target)
+
+    @overload
+    def projection(self, target: P, /) -> P: ...
+    @overload
+    def projection(self, /, *, database: str | None = None) -> Callable[[P], P]: ...
+    def projection(self, target: Any = None, /, *, database: str | None = None) -> Any:
+        """Register a projection; *database* names one of the app's, for rows of its own place.
+
+        Rows, and the checkpoints that are committed with them, then live there.
+        """
+        site = call_site()
+
+        def register(target: P) -> P:
+            self.projections.append(ProjectionRegistration(target, site, database))
+            return target
+
+        return register if target is None else register(target)
+
+    def register(self, *types: type) -> None:
+        """Make event types, aggregates and read models known that no handler names."""
+        self.known += types
+
+    def decider(self, decider: Decider[Any, Any, Any]) -> None:
+        """Make the events of *decider* known; handlers call ``unit.decide(decider, …)``."""
+        self.deciders.append(decider)
+
+    def scan(self, package: ModuleType | str) -> None:
+        """Import *package* with all its modules and make known what stands there.
+
+        Besides what `Handlers.scan` registers: event types, aggregates and read models.
+
+        Raises:
+            ImportError: a module can't be imported.
+        """
+        super().scan(package)
+        for module in modules_of(package):
+            self.known += [
+                defined
+                for defined in vars(module).values()
+                if isinstance(defined, type)
+                and defined.__module__ == module.__name__
+                and issubclass(defined, Event | Aggregate | ReadModel)
+            ]

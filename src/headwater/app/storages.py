@@ -1,0 +1,40 @@
+"""Storages by URL."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from headwater.adapters.storage.memory import MemoryStorage
+from headwater.adapters.storage.sqlite import SqliteSettings, SqliteStorage
+from headwater.clock import Clock
+from headwater.errors import ConfigurationError
+from headwater.ports.storage import Storage
+
+
+def _memory(url: str, clock: Clock) -> Storage:
+    if url != "memory://":
+        raise ConfigurationError(f"{url!r}: a storage in memory has no name; write 'memory://'.")
+    return MemoryStorage(clock)
+
+
+def _sqlite(url: str, clock: Clock) -> Storage:
+    return SqliteStorage(SqliteSettings.from_url(url), clock=clock)
+
+
+_BY_SCHEME: Final[Mapping[str, Callable[[str, Clock], Storage]]] = {
+    "memory": _memory,
+    "sqlite": _sqlite,
+}
+
+
+def storage_of(url: str, *, clock: Clock) -> Storage:
+    """Return the storage that *url* names: ``memory://`` or ``sqlite:///shop.db``.
+
+    Raises:
+        ConfigurationError: there is no storage for its scheme, or it is not well-formed.
+    """
+    scheme = url.partition(":")[0]
+    make = _BY_SCHEME.get(scheme)
+    if make is None:
+        known = ", ".join(f"{name}://" for name in _BY_SCHEME)
+        raise ConfigurationError(f"No storage for {scheme!r} URLs; there are: {known}.")
+    return make(url, clock)

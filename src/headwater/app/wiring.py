@@ -1,0 +1,292 @@
+"""Wiring: everything the contexts register, planned and checked in one go."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, cast, get_args, get_origin
+
+import msgspec
+
+from headwater.app.belonging import Belonging
+from headwater.app.context import BoundedContext, ProjectionRegistration, SubscriberRegistration
+from headwater.clock import Clock
+from headwater.domain.aggregate import Aggregate
+from headwater.domain.read_model import ReadModel
+from headwater.errors import ConfigurationError, WiringError, WiringFault
+from headwater.event_store import EventStore
+from headwater.mediator.background import OnError
+from headwater.mediator.deliveries import Deliverer
+from headwater.mediator.handlers import Handlers
+from headwater.mediator.limits import DEFAULT_LIMITS, Limits
+from headwater.mediator.matching import is_protocol, stands_for
+from headwater.mediator.mediator import Mediator
+from headwater.mediator.signatures import name_of
+from headwater.metadata import MessageContext
+from headwater.ports.container import Container
+from headwater.ports.log import LogFilter
+from headwater.ports.storage import Storage
+from headwater.projections.consumer import ProjectionConsumer
+from headwater.projections.projection import Folds
+from headwater.serialization.codec import EventCodec
+from headwater.serialization.names import kebab_case
+from headwater.serialization.registry import TypeRegistry
+from headwater.subscriptions.runner import Runner
+from headwater.subscriptions.subscriber import CURRENT_DELIVERY, Delivery, SubscriberConsumer
+from headwater.subscriptions.subscription import Arrival, Consumer, Subscription
+from headwater.unit_of_work.collection import Collection
+from headwater.unit_of_work.repository import Repository
+from headwater.unit_of_work.row_type import key_text
+from headwater.unit_of_work.units import Units
+
+
+class Surroundings(msgspec.Struct, frozen=True):
+    """What an app gives its contexts to work with."""
+
+    name: str
+    storage: Storage
+    databases: Mapping[str, Storage]
+    clock: Clock
+    container: Container | None
+    instances: Mapping[Any, Any]
+    on_error: OnError | None
+    limits: Limits = DEFAULT_LIMITS
+
+
+class Wiring:
+    """The parts of a running app, made of its contexts.
+
+    Raises:
+        WiringError: with everything that is wrong in any of them.
+    """
+
+    def __init__(self, contexts: Sequence[BoundedContext], around: Surroundings) -> None:
+        self._contexts, self._around = contexts, around
+        self._belonging = Belonging(contexts, default=around.name)
+        self._faults = self._belonging.faults()
+        self._durable: list[type] = []
+        self._folds: dict[ProjectionRegistration, Folds] = {}
+        self.aggregates: dict[type[Aggregate[Any]], None] = {}
+        self.models: dict[type[ReadModel], None] = {}
+        self.names: dict[Any, str] = {}
+        self.registry = TypeRegistry(around.name, self._belonging.of_stored)
+        self.codec = EventCodec(self.registry)
+        self._read_projections()
+        self.units = Units(
+            around.storage,
+            codec=self.codec,
+            clock=around.clock,
+            context_of=self._belonging.of,
+            elsewhere=self._elsewhere(),
+            on_error=_reporter(around.on_error),
+        )
+        self.event_store = EventStore.on(self.units)
+        mediator = self._mediator()
+        if mediator is None:
+            raise WiringError(self._faults)
+        self.mediator = mediator
+        self._register_types()
+        self.runners = tuple(self._runners())
+        if self._faults:
+            raise WiringError(self._faults)
+        self._belonging.closed = True
+
+    # ------------------------------------------------------------------------- reading
+
+    def _read_projections(self) -> None:
+        for context in self._contexts:
+            for registration in context.projections:
+                try:
+                    folds = Folds(registration.projection)
+                except WiringError as error:
+                    self._faults += error.faults
+                    continue
+                self._folds[registration] = folds
+                self.models[folds.model] = None
+                self._durable += folds.events
+
+    def _elsewhere(self) -> dict[type[ReadModel], Storage]:
+        found: dict[type[ReadModel], Storage] = {}
+        for registration, folds in self._folds.items():
+            if registration.database is None:
+                continue
+            storage = self._around.databases.get(registration.database)
+            if storage is None:
+                known = ", ".join(self._around.databases) or "none"
+                self._fault(
+                    registration.site,
+                    f"{registration.projection.__name__} wants database "
+                    f"{registration.database!r}, which the app does not have.",
+                    f"Give it to the app: databases={{'{registration.database}': 'sqlite:///…'}}; "
+                    f"known: {known}.",
+                )
+            else:
+                found[folds.model] = storage
+        return found
+
+    def _mediator(self) -> Mediator | None:
+        around = self._around
+        tables: tuple[Handlers, ...] = tuple(self._contexts)
+        try:
+            return Mediator(
+                *tables,
+                container=around.container,
+                instances={**around.instances, EventStore: self.event_store},
+                resolvers=(self._notice, _delivery),
+                from_message=(MessageContext,),
+                propagate_context=True,
+                units=self.units,
+                durable=lambda cls: any(stands_for(pattern, cls) for pattern in self._durable),
+                on_error=around.on_error,
+                limits=around.limits,
+            )
+        except WiringError as error:
+            self._faults += error.faults
+            return None
+
+    def _notice(self, annotation: Any) -> None:
+        """Remember which aggregates and read models handlers ask for."""
+        arguments = get_args(annotation)
+        if get_origin(annotation) is Repository:
+            self.aggregates[arguments[0]] = None
+        elif get_origin(annotation) is Collection:
+            self.models[arguments[0]] = None
+
+    def _register_types(self) -> None:
+        for context in self._contexts:
+            for cls in context.known:
+                self._take(cls)
+            for decider in context.deciders:
+                self._register(*decider.events)
+            for subscriber in context.subscribers:
+                self._register(*self.mediator.deliverer(subscriber.delivery).messages)
+        for aggregate in self.aggregates:
+            self._register(*aggregate.event_types())
+        for folds in self._folds.values():
+            self._register(*folds.events)
+
+    def _take(self, cls: type) -> None:
+        if issubclass(cls, Aggregate):
+            self.aggregates[cast("type[Aggregate[Any]]", cls)] = None
+        elif issubclass(cls, ReadModel):
+            self.models[cls] = None
+        else:
+            self._register(cls)
+
+    def _register(self, *types: type) -> None:
+        for cls in types:
+            self._register_one(cls)
+
+    def _register_one(self, cls: type) -> None:
+        if cls is object or is_protocol(cls) or cls.__module__.startswith("headwater."):
+            return
+        try:
+            self.registry.register(cls)
+        except ConfigurationError as error:
+            self._fault(f"{cls.__module__}.{cls.__qualname__}", str(error), "See there.")
+
+    # ------------------------------------------------------------------- subscriptions
+
+    def _runners(self) -> Iterator[Runner]:
+        for context in self._contexts:
+            for subscriber in context.subscribers:
+                runner = self._subscriber(context, subscriber)
+                if runner is not None:
+                    yield runner
+            for projection in context.projections:
+                if projection in self._folds:
+                    runner = self._projection(context, projection)
+                    if runner is not None:
+                        yield runner
+
+    def _subscriber(
+        self, context: BoundedContext, registration: SubscriberRegistration
+    ) -> Runner | None:
+        target = registration.delivery.target
+        deliverer = self.mediator.deliverer(registration.delivery)
+        name = registration.name or kebab_case(target.__name__)
+        subscription = self._subscription(
+            f"{context.name}.{name}",
+            target,
+            deliverer.messages,
+            site=registration.delivery.site,
+            partitions=registration.partitions,
+            from_now=registration.from_now,
+            page_events=registration.page_events,
+        )
+        if subscription is None:
+            return None
+        self._durable += deliverer.messages
+        consumer = SubscriberConsumer(
+            subscription.name,
+            _handle(deliverer),
+            units=self.units,
+            key_of=_key_of(registration.key),
+        )
+        return self._runner(subscription, consumer, self._around.storage)
+
+    def _projection(
+        self, context: BoundedContext, registration: ProjectionRegistration
+    ) -> Runner | None:
+        cls, folds = registration.projection, self._folds[registration]
+        subscription = self._subscription(
+            f"{context.name}.{cls.projection_name or kebab_case(cls.__name__)}",
+            cls,
+            folds.events,
+            site=registration.site,
+            partitions=cls.partitions,
+        )
+        if subscription is None:
+            return None
+        target = self.units.storage_of(folds.model)
+        rows = self.units.row_type(folds.model)
+        consumer = ProjectionConsumer(cls(), folds=folds, rows=rows, target=target)
+        return self._runner(subscription, consumer, target)
+
+    def _subscription(
+        self, name: str, target: Any, messages: Sequence[type], *, site: str, **options: Any
+    ) -> Subscription | None:
+        names = frozenset[str]().union(*(self.registry.names_of(cls) for cls in messages))
+        if not names:
+            wanted = ", ".join(cls.__name__ for cls in messages)
+            self._fault(
+                site,
+                f"{name_of(target)} wants {wanted}, but the app knows no such event.",
+                "Make the events known: context.register(…), context.scan(package), or a "
+                "repository of their aggregate in some handler.",
+            )
+            return None
+        if target in self.names:
+            self._fault(site, f"{name_of(target)} is registered twice.", "Register it once.")
+        self.names[target] = name
+        return Subscription(name, LogFilter(types=names), **options)
+
+    def _runner(self, subscription: Subscription, consumer: Consumer, target: Storage) -> Runner:
+        return Runner(
+            subscription,
+            consumer,
+            log=self._around.storage,
+            target=target,
+            codec=self.codec,
+            clock=self._around.clock,
+        )
+
+    def _fault(self, where: str, problem: str, advice: str) -> None:
+        self._faults.append(WiringFault(problem, where=where, advice=advice))
+
+
+def _delivery(annotation: Any) -> Callable[[], Any] | None:
+    return CURRENT_DELIVERY.get if annotation is Delivery else None
+
+
+def _handle(deliverer: Deliverer) -> Callable[[Arrival, Delivery], Any]:
+    return lambda arrival, _delivery: deliverer(arrival)
+
+
+def _key_of(key: Callable[[Any], object] | None) -> Callable[[Arrival], str] | None:
+    if key is None:
+        return None
+    return lambda arrival: key_text(key(arrival.recorded))
+
+
+def _reporter(on_error: OnError | None) -> Callable[[str, Exception], None] | None:
+    if on_error is None:
+        return None
+    return lambda where, error: (on_error(error, None, where), None)[1]
