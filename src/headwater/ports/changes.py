@@ -2,6 +2,8 @@
 
 Ids are 16 bytes and times are whole microseconds since 1970-01-01 UTC here, as storages keep
 them: a page of events is read a thousand times for every time that somebody looks at an id.
+The records are kept from the garbage collector (``gc=False``): they are made in great numbers
+and, frozen from parts that were there before, can't stand in a cycle.
 """
 
 from typing import Final
@@ -14,7 +16,7 @@ IndexValue = str | int | float | bytes | None
 """What an indexed field is stored as, in a form that sorts as the field's values do."""
 
 
-class NewEvent(msgspec.Struct, frozen=True):
+class NewEvent(msgspec.Struct, frozen=True, gc=False):
     """An encoded event that is to be appended.
 
     `data` is JSON text. `headers` is a JSON object of strings, or None where there are none.
@@ -38,7 +40,7 @@ class NewEvent(msgspec.Struct, frozen=True):
         return self.type == type and self.schema_version == schema_version and self.data == data
 
 
-class Append(msgspec.Struct, frozen=True):
+class Append(msgspec.Struct, frozen=True, gc=False):
     """Events for one stream. Without events it only guards: the stream is as expected."""
 
     stream_id: str
@@ -46,7 +48,7 @@ class Append(msgspec.Struct, frozen=True):
     events: tuple[NewEvent, ...] = ()
 
 
-class TagCondition(msgspec.Struct, frozen=True):
+class TagCondition(msgspec.Struct, frozen=True, gc=False):
     """No event with all of `tags` (and one of `types`, if any are named) came after `after`.
 
     Events of the same `Changes` don't count, those it repeats neither: the condition speaks of
@@ -58,7 +60,7 @@ class TagCondition(msgspec.Struct, frozen=True):
     types: frozenset[str] = frozenset()
 
 
-class RowChange(msgspec.Struct, frozen=True):
+class RowChange(msgspec.Struct, frozen=True, gc=False):
     """Write a row of a collection, or delete it where `data` is None.
 
     `data` is the row as JSON text; `indexed` holds the values of the collection's indexed
@@ -73,7 +75,7 @@ class RowChange(msgspec.Struct, frozen=True):
     expected: int | None = None
 
 
-class RowGuard(msgspec.Struct, frozen=True):
+class RowGuard(msgspec.Struct, frozen=True, gc=False):
     """A row that a decision rests on stands at row version `expected` (0: there is none)."""
 
     collection: str
@@ -81,7 +83,7 @@ class RowGuard(msgspec.Struct, frozen=True):
     expected: int
 
 
-class CheckpointMove(msgspec.Struct, frozen=True):
+class CheckpointMove(msgspec.Struct, frozen=True, gc=False):
     """Move a partition's checkpoint by compare-and-set from `expected` to `to`."""
 
     subscription: str
@@ -90,7 +92,7 @@ class CheckpointMove(msgspec.Struct, frozen=True):
     to: int
 
 
-class NewReceipt(msgspec.Struct, frozen=True):
+class NewReceipt(msgspec.Struct, frozen=True, gc=False):
     """What came of a message: `outcome` (JSON text) for (`consumer`, `message_id`).
 
     `digest` tells the same message from another one under the same id.
@@ -102,7 +104,7 @@ class NewReceipt(msgspec.Struct, frozen=True):
     outcome: str
 
 
-class Changes(msgspec.Struct, frozen=True):
+class Changes(msgspec.Struct, frozen=True, gc=False):
     """Everything one unit of work wants to write: all of it is committed, or nothing.
 
     After `deadline` (microseconds since 1970 UTC, the storage's time) it is refused.
@@ -132,7 +134,7 @@ class Changes(msgspec.Struct, frozen=True):
 NO_CHANGES: Final = Changes()
 
 
-class Appended(msgspec.Struct, frozen=True):
+class Appended(msgspec.Struct, frozen=True, gc=False):
     """Where an append's last event stands.
 
     For an append without events: the stream's version, and position 0.
@@ -143,7 +145,7 @@ class Appended(msgspec.Struct, frozen=True):
     position: int
 
 
-class Committed(msgspec.Struct, frozen=True):
+class Committed(msgspec.Struct, frozen=True, gc=False):
     """What came of a commit.
 
     `position` is the log position of the last event of this commit, 0 if it has none; an event

@@ -9,7 +9,7 @@ PAGE_EVENTS_MAX: Final = 10_000
 """The most events that one page may hold; a larger `limit` is refused."""
 
 
-class StoredEvent(msgspec.Struct, frozen=True):
+class StoredEvent(msgspec.Struct, frozen=True, gc=False):
     """An event as a storage keeps it: ids as 16 bytes, times as microseconds since 1970 UTC."""
 
     position: int
@@ -35,7 +35,7 @@ StoredPayload: TypeAlias = tuple[int, str, int, str]
 because loading an aggregate makes one per event."""
 
 
-class LogFilter(msgspec.Struct, frozen=True):
+class LogFilter(msgspec.Struct, frozen=True, gc=False):
     """Which events a reader of the log wants. Every part that is given must hold.
 
     `types` are stored type names, `categories` what stands before the first ``-`` of a stream
@@ -52,7 +52,7 @@ class LogFilter(msgspec.Struct, frozen=True):
 EVERYTHING: Final = LogFilter()
 
 
-class LogPage(msgspec.Struct, frozen=True):
+class LogPage(msgspec.Struct, frozen=True, gc=False):
     """Events after a position, ascending, and how far the log was looked through.
 
     Every matching event at a position in (after, `scanned_to`] is in `events`, and none will

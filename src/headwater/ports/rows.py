@@ -44,7 +44,7 @@ class CollectionSpec(msgspec.Struct, frozen=True):
     indexed: tuple[IndexedField, ...] = ()
 
 
-class Row(msgspec.Struct, frozen=True):
+class Row(msgspec.Struct, frozen=True, gc=False):
     """A row as stored. `version` is above 0, changes with every write of the row, and is never
     given twice for one key, also not after a deletion."""
 
