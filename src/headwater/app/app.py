@@ -6,9 +6,7 @@ from contextlib import AsyncExitStack
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
-from dishka.provider import BaseProvider
-
-from headwater.adapters.container.dishka import DishkaContainer
+from headwater.adapters.container.dishka import BaseProvider, DishkaContainer
 from headwater.app.context import BoundedContext
 from headwater.app.storages import storage_of
 from headwater.app.wiring import Surroundings, Wiring

@@ -1,7 +1,7 @@
 """Wiring: everything the contexts register, planned and checked in one go."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, cast, get_args, get_origin
+from typing import Any, get_args, get_origin
 
 import msgspec
 
@@ -162,15 +162,15 @@ class Wiring:
         for folds in self._folds.values():
             self._register(*folds.events)
 
-    def _take(self, cls: type) -> None:
+    def _take(self, cls: type[Any]) -> None:
         if issubclass(cls, Aggregate):
-            self.aggregates[cast("type[Aggregate[Any]]", cls)] = None
+            self.aggregates[cls] = None
         elif issubclass(cls, ReadModel):
             self.models[cls] = None
         else:
             self._register(cls)
 
-    def _register(self, *types: type) -> None:
+    def _register(self, *types: type[Any]) -> None:
         for cls in types:
             self._register_one(cls)
 

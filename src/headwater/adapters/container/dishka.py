@@ -12,6 +12,8 @@ from dishka.registry import Registry
 
 from headwater.ports.container import Provided, RequestScope, Scope
 
+__all__ = ["BaseProvider", "DishkaContainer"]
+
 
 class DishkaContainer:
     """Gives what *providers* provide.
