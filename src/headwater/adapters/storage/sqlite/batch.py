@@ -172,20 +172,16 @@ class Batch:
             )
 
     def _check_receipts(self, receipts: Sequence[NewReceipt]) -> None:
-        changed: NewReceipt | None = None
         for receipt in receipts:
             place = receipt.consumer, receipt.message_id
             known = self._receipts.get(place)
-            if known == receipt.digest:
-                raise ReceiptExistsError(receipt.consumer, UUID(bytes=receipt.message_id))
             if known is None:
                 self._journal.put(self._receipts, place, receipt.digest)
-            else:
-                changed = changed or receipt
-        if changed is not None:
-            raise IdempotencyConflictError(
-                "Message", UUID(bytes=changed.message_id), "its content differs"
-            )
+                continue
+            message_id = UUID(bytes=receipt.message_id)
+            if known == receipt.digest:
+                raise ReceiptExistsError(receipt.consumer, message_id)
+            raise IdempotencyConflictError("Message", message_id, "its content differs")
 
     def _load_checkpoint(self, subscription: str, partition: int) -> None:
         place = subscription, partition

@@ -103,9 +103,7 @@ def _payloads_by_row(
 
 def select_page(cursor: sqlite3.Cursor, *, after: int, where: LogFilter, limit: int) -> LogPage:
     """Return the matching events that stand after *after*, and how far the log was read."""
-    # Where nearly all match, so many positions hold a page; else more of them are looked through.
-    sparse = where.types or where.categories or where.tags
-    scan_to = after + (SCAN_POSITIONS_MAX if sparse else limit)
+    scan_to = after + SCAN_POSITIONS_MAX
     terms = ["position > ?", "position <= ?"]
     values: list[Any] = [after, scan_to]
     for term, more in _terms(where, after, scan_to):
