@@ -21,8 +21,8 @@ import msgspec
 
 from headwater import App, BoundedContext, Event, Projection, ReadModel, applies
 from headwater.adapters.storage.sqlite import SqliteStorage
-from headwater.ports.changes import Append, Changes, NewEvent
 from headwater.ids import new_id
+from headwater.ports.changes import Append, Changes, NewEvent
 from headwater.streams import ExpectedVersion
 
 bench = BoundedContext("bench")
