@@ -1,19 +1,18 @@
 """What the mediator costs, next to the same work written by hand, in one run.
 
-    python benchmarks/mediator.py                   # ours, and every peer that is installed
-    python benchmarks/mediator.py --no-peers
-    python benchmarks/mediator.py --json out.json   # or --json - for stdout
-    pip install mediatorx mediatr py-mediatr mediary python-cqrs diator lato bubus blinker \\
-        pyventus python-cq                          # the peers
+    python -m benchmarks.mediator                   # ours, and every peer that is installed
+    python -m benchmarks.mediator --no-peers
+    python -m benchmarks.mediator --json out.json   # or --json - for stdout
+    pip install mediatorx mediatr py-mediatr mediary diator blinker     # the peers
 
 Every figure is a ratio: our median time per operation by the median of the hand-written one,
 measured in turns in the same process, so that the machine's mood falls on both. Messages are
-built once, outside of the loop; handlers do nothing. The last column is what the issue allows.
+built once, outside of the loop; handlers do nothing. The limits are our own; "with context"
+misses its limit, because setting and resetting a context variable alone costs two bare awaits.
 """
 
 import argparse
 import asyncio
-import importlib.util
 import json
 import logging
 import platform
@@ -29,14 +28,13 @@ from typing import Any
 from dishka import Provider, make_async_container
 from dishka import Scope as DishkaScope
 
+from benchmarks._mediator_peers import INSTALL, PEERS, Operations
 from headwater.adapters.container.dishka import DishkaContainer
 from headwater.mediator import Handlers, Mediator, Next, Strategy
 from headwater.messages import Command, Event
 
 REPEATS = 15
 TARGET_SECONDS = 0.05
-PEERS = Path(__file__).parents[2] / "shared" / "peers" / "mediator_bench.py"
-
 Op = Callable[[Any], Awaitable[object]]
 
 
@@ -177,9 +175,11 @@ async def seconds(run: Callable[[int], Awaitable[None]], count: int) -> float:
     return time.perf_counter() - started
 
 
-async def measure(by_hand: Op, ours: Op, message: object) -> dict[str, float]:
+async def measure(
+    by_hand: Op, ours: Op, message: object, our_message: object | None = None
+) -> dict[str, float]:
     """Return median nanoseconds of both, measured in turns, and their ratio."""
-    hand_run, our_run = looping(by_hand, message), looping(ours, message)
+    hand_run, our_run = looping(by_hand, message), looping(ours, our_message or message)
     await seconds(our_run, 1000)
     count = max(1, int(1000 * TARGET_SECONDS / await seconds(hand_run, 1000)))
     pairs = [
@@ -205,17 +205,36 @@ async def measure_ours() -> dict[str, dict[str, Any]]:
     return results
 
 
-def measure_peers() -> dict[str, Any]:
-    """Run the peers' own harness, which skips those that are not installed."""
-    spec = importlib.util.spec_from_file_location("mediator_peers", PEERS)
-    if spec is None or spec.loader is None or not PEERS.exists():
-        print(f"\nNo peers: {PEERS} is not there.")
-        return {}
-    harness = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(harness)
-    print("\nPeers, ns per operation and the ratio to a bare `await handler(m)`:")
-    asyncio.run(harness.main(argparse.Namespace(semantics=False, only=None, json=None)))
-    return {}
+async def measure_peers(ours: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Return each installed peer's ratios, to the same hand-written work as ours."""
+    results: dict[str, dict[str, float]] = {}
+    operations: dict[str, Operations] = {}
+    for name, make in PEERS.items():
+        try:
+            operations[name] = make()
+        except ImportError:
+            continue
+    missing = [name for name in PEERS if name not in operations]
+    if missing:
+        print(f"\nNot installed: {', '.join(missing)}. To compare: pip install {INSTALL}")
+    if not operations:
+        return results
+    print(f"\n{'':28}" + "".join(f"{name:>12}" for name in ("ours", *PEERS)))
+    for column in ours:
+        if not any(column in of_peer for of_peer in operations.values()):
+            continue
+        case, message, _, _ = CASES[column]
+        cells = f"{column:28}{ours[column]['ratio']:>12.1f}"
+        for name in PEERS:
+            if column not in operations.get(name, {}):
+                cells += f"{'-':>12}"
+                continue
+            operation, peers_message = operations[name][column]
+            figures = await measure(case()[0], operation, message, peers_message)
+            results.setdefault(name, {})[column] = figures["ratio"]
+            cells += f"{figures['ratio']:>12.1f}"
+        print(cells, flush=True)
+    return results
 
 
 def main() -> None:
@@ -228,9 +247,9 @@ def main() -> None:
     with redirect_stdout(shown):
         print(python)
         results = asyncio.run(measure_ours())
-        if not options.no_peers:
-            measure_peers()
-    text = json.dumps({"python": platform.python_version(), "cases": results}, indent=1)
+        peers = {} if options.no_peers else asyncio.run(measure_peers(results))
+    figures = {"python": platform.python_version(), "cases": results, "peers": peers}
+    text = json.dumps(figures, indent=1)
     if options.json == "-":
         print(text)
     elif options.json:

@@ -555,3 +555,18 @@ async def test_handlers_run_by_order_and_then_as_registered(orders: list[int]) -
     await Mediator(table, strategy=Strategy.SEQUENTIAL).publish(OrderPlaced())
 
     assert heard == sorted(range(len(orders)), key=lambda number: (orders[number], number))
+
+
+async def test_a_background_handler_that_is_cancelled_from_inside_leaves_a_trace(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    table = Handlers()
+
+    @table.on(strategy=Strategy.BACKGROUND)
+    async def gives_up(event: OrderPlaced) -> None:
+        raise asyncio.CancelledError
+
+    async with Mediator(table) as mediator:
+        await mediator.publish(OrderPlaced())
+
+    assert "cancelled before its end" in caplog.text

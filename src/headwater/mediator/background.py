@@ -42,7 +42,7 @@ class Background:
             )
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
 
     def guarded(self, call: Call, name: str) -> Call:
         """Return *call* with its failures reported instead of raised."""
@@ -84,6 +84,11 @@ class Background:
                 break
             await asyncio.wait(tuple(self._tasks), timeout=left)
         self._closed = True
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            _log.warning("A background handler was cancelled before its end")
 
     async def _cancel(self) -> None:
         tasks = tuple(self._tasks)
