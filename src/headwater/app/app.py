@@ -77,6 +77,11 @@ class App:
         self._subscriptions: Subscriptions | None = None
         self._closing: AsyncExitStack | None = None
 
+    @property
+    def contexts(self) -> tuple[BoundedContext, ...]:
+        """The contexts that were included."""
+        return tuple(self._contexts)
+
     def include(self, *contexts: BoundedContext) -> None:
         """Take *contexts* into the app; before it starts.
 
@@ -209,7 +214,7 @@ class App:
         Raises:
             ConfigurationError: nobody provides it, or it only lives as long as a message.
         """
-        instances = {**self._instances(), EventStore: self._running().event_store}
+        instances = {**self._instances(), EventStore: self.event_store}
         if dependency in instances:
             return cast("T", instances[dependency])
         provided = self._container.find(dependency) if self._container is not None else None
@@ -217,6 +222,15 @@ class App:
             reason = "nobody provides it" if provided is None else "it lives as long as a message"
             raise ConfigurationError(f"app.get({dependency.__name__}): {reason}.")
         return cast("T", await self._container.get(provided.key))
+
+    @property
+    def event_store(self) -> EventStore:
+        """The event store of the running app, with the types that the app knows.
+
+        Raises:
+            ConfigurationError: the app is not running.
+        """
+        return self._running().event_store
 
     def status(self) -> tuple[SubscriptionStatus, ...]:
         """Return what is known of each subscription of this process."""

@@ -10,9 +10,11 @@ import msgspec
 from headwater.domain.aggregate import Aggregate
 from headwater.domain.decider import Decider
 from headwater.domain.read_model import ReadModel
+from headwater.errors import ConfigurationError
 from headwater.mediator.handlers import Handlers, call_site
 from headwater.mediator.registrations import DeliveryRegistration
 from headwater.mediator.scanning import modules_of
+from headwater.mediator.signatures import name_of
 from headwater.messages import Event
 from headwater.metadata import Recorded
 from headwater.projections.projection import Projection
@@ -20,7 +22,6 @@ from headwater.streams import check_context_name
 from headwater.subscriptions.subscription import PARTITIONS
 
 T = TypeVar("T", bound=Callable[..., Any])
-P = TypeVar("P", bound=type[Projection[Any]])
 
 SUBSCRIBER_PAGE_EVENTS: Final = 200
 """How many events a subscriber gets at most before their effects are committed."""
@@ -107,31 +108,89 @@ class BoundedContext(Handlers):
         site = call_site()
 
         def register(target: T) -> T:
-            delivery = DeliveryRegistration(target, site, inline)
-            self.deliveries.append(delivery)
-            self.subscribers.append(
-                SubscriberRegistration(delivery, name, partitions, from_now, page_events, key)
+            self._deliver(
+                target,
+                site,
+                name=name,
+                partitions=partitions,
+                from_now=from_now,
+                page_events=page_events,
+                key=key,
+                inline=inline,
             )
             return target
 
         return register if target is None else register(target)
 
     @overload
-    def projection(self, target: P, /) -> P: ...
+    def projection(self, target: T, /) -> T: ...
     @overload
-    def projection(self, /, *, database: str | None = None) -> Callable[[P], P]: ...
-    def projection(self, target: Any = None, /, *, database: str | None = None) -> Any:
-        """Register a projection; *database* names one of the app's, for rows of its own place.
+    def projection(
+        self, /, *, name: str | None = None, partitions: int = 1, database: str | None = None
+    ) -> Callable[[T], T]: ...
+    def projection(
+        self,
+        target: Any = None,
+        /,
+        *,
+        name: str | None = None,
+        partitions: int = 1,
+        database: str | None = None,
+    ) -> Any:
+        """Register a projection: a class derived from `Projection`, or what writes rows itself.
 
-        Rows, and the checkpoints that are committed with them, then live there.
+        The latter is a function, or a class with ``handle…`` methods, that takes an event and
+        collections: ``async def moved(event: CustomerMoved, cities: Collection[City])``. It may
+        change any number of rows, so it has one partition unless *partitions* says that it
+        keeps to the rows of its event's stream; *name* replaces its derived name.
+
+        *database* names one of the app's databases: the rows of a `Projection`, and the
+        checkpoints that are committed with them, then live there.
         """
         site = call_site()
 
-        def register(target: P) -> P:
-            self.projections.append(ProjectionRegistration(target, site, database))
+        def register(target: T) -> T:
+            folds = _fold_projection(target)
+            if folds is not None:
+                self.projections.append(ProjectionRegistration(folds, site, database))
+                return target
+            if database is not None:
+                raise ConfigurationError(
+                    f"{site}: {name_of(target)} writes rows itself, so they live with the log; "
+                    f"only those of a class derived from Projection can live in a database."
+                )
+            self._deliver(target, site, name=name, partitions=partitions)
             return target
 
         return register if target is None else register(target)
+
+    def _deliver(
+        self,
+        target: Any,
+        site: str,
+        *,
+        name: str | None = None,
+        partitions: int = PARTITIONS,
+        from_now: bool = False,
+        page_events: int = SUBSCRIBER_PAGE_EVENTS,
+        key: Callable[[Recorded[Any]], object] | None = None,
+        inline: bool = False,
+    ) -> None:
+        delivery = DeliveryRegistration(target, site, inline)
+        self.deliveries.append(delivery)
+        self.subscribers.append(
+            SubscriberRegistration(delivery, name, partitions, from_now, page_events, key)
+        )
+
+    def include(self, *others: Handlers) -> None:
+        """Take over everything that stands in *others* now."""
+        super().include(*others)
+        for other in others:
+            if isinstance(other, BoundedContext):
+                self.subscribers += other.subscribers
+                self.projections += other.projections
+                self.known += other.known
+                self.deciders += other.deciders
 
     def register(self, *types: type) -> None:
         """Make event types, aggregates and read models known that no handler names."""
@@ -158,3 +217,7 @@ class BoundedContext(Handlers):
                 and defined.__module__ == module.__name__
                 and issubclass(defined, Event | Aggregate | ReadModel)
             ]
+
+
+def _fold_projection(target: Any) -> type[Projection[Any]] | None:
+    return target if isinstance(target, type) and issubclass(target, Projection) else None
