@@ -3,10 +3,9 @@
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
 
-from headwater.adapters.container.dishka import BaseProvider, DishkaContainer
 from headwater.app.context import BoundedContext
 from headwater.app.storages import storage_of
 from headwater.app.wiring import Surroundings, Wiring
@@ -21,12 +20,15 @@ from headwater.mediator.sending import Publisher, Receipt, Sender
 from headwater.mediator.streaming import Stream
 from headwater.messages import Request
 from headwater.metadata import MessageContext
-from headwater.ports.container import Scope
+from headwater.ports.container import Container, Scope
 from headwater.ports.storage import Storage
 from headwater.streams import check_context_name
 from headwater.subscriptions.status import SubscriptionStatus
 from headwater.subscriptions.subscriptions import GRACE_SECONDS, SETTLE_SECONDS, Subscriptions
 from headwater.unit_of_work.unit import UnitOfWork
+
+if TYPE_CHECKING:
+    from headwater.adapters.container.dishka import BaseProvider, DishkaContainer
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -50,7 +52,7 @@ class App:
         *,
         storage: str | Storage = "memory://",
         databases: Mapping[str, str | Storage] | None = None,
-        providers: Sequence[BaseProvider] = (),
+        providers: "Sequence[BaseProvider]" = (),
         provide: Mapping[Any, Any] | None = None,
         clock: Clock | None = None,
         on_error: OnError | None = None,
@@ -72,7 +74,7 @@ class App:
         self._on_error, self._limits = on_error, limits
         self._run_subscriptions = run_subscriptions
         self._contexts: list[BoundedContext] = []
-        self._container: DishkaContainer | None = None
+        self._container: Container | None = None
         self._wiring: Wiring | None = None
         self._subscriptions: Subscriptions | None = None
         self._closing: AsyncExitStack | None = None
@@ -288,11 +290,7 @@ class App:
     def _wired(self) -> Wiring:
         if self._wiring is None:
             if self._providers:
-                self._container = DishkaContainer(
-                    *self._providers,
-                    from_message=(MessageContext, UnitOfWork, Sender, Publisher),
-                    overrides={Clock: self.clock, **self._provide},
-                )
+                self._container = self._dishka()
             surroundings = Surroundings(
                 self.name,
                 self.storage,
@@ -305,6 +303,16 @@ class App:
             )
             self._wiring = Wiring(self._contexts, surroundings)
         return self._wiring
+
+    def _dishka(self) -> "DishkaContainer":
+        # Importing dishka imports pydantic, where it is installed: only who uses it shall wait.
+        from headwater.adapters.container.dishka import DishkaContainer  # noqa: PLC0415
+
+        return DishkaContainer(
+            *self._providers,
+            from_message=(MessageContext, UnitOfWork, Sender, Publisher),
+            overrides={Clock: self.clock, **self._provide},
+        )
 
     def _running(self) -> Wiring:
         if self._wiring is None or self._closing is None:

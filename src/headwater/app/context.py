@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, Final, TypeVar, overload
+from typing import Any, Final, TypeVar, cast, overload
 
 import msgspec
 
@@ -220,4 +220,6 @@ class BoundedContext(Handlers):
 
 
 def _fold_projection(target: Any) -> type[Projection[Any]] | None:
-    return target if isinstance(target, type) and issubclass(target, Projection) else None
+    if isinstance(target, type) and Projection in target.__mro__:
+        return cast("type[Projection[Any]]", target)
+    return None
