@@ -147,7 +147,7 @@ class Dispatch:
         around = chosen(self._wiring.behaviours, Stage.PUBLISH, message_type)
         each = chosen(self._wiring.behaviours, Stage.NOTIFICATION, message_type)
         if not listeners:
-            return self._unheard_publish(message_type)
+            return self._unheard_publish(message_type, around)
         bare = (
             len(listeners) == 1
             and not around
@@ -185,7 +185,7 @@ class Dispatch:
             return run_together(strategy, calls)
         return self._transactions.publish_around(strategy, calls, parallel=strategy in _TOGETHER)
 
-    def _unheard_publish(self, message_type: type) -> Composed:
+    def _unheard_publish(self, message_type: type, around: Sequence[BehaviourPlan]) -> Composed:
         if self._durable(message_type):
             raise NotPublishableError(message_type) from None
         problem = (
@@ -200,7 +200,7 @@ class Dispatch:
                 self._warned.add(message_type)
                 _log.warning(problem)
 
-        return Composed(frozenset(), lambda: nobody)
+        return Composed(_needs(_plans(around)), lambda: chain(self._built(around), nobody))
 
     # ------------------------------------------------------------------------ deliveries
 

@@ -153,6 +153,8 @@ class Wiring:
             Stage.DELIVERY: delivered,
         }
         for behaviour in self.behaviours:
+            if behaviour.stage is Stage.PUBLISH and object in behaviour.patterns:
+                continue  # It stands around what nobody hears, too.
             if not any(behaviour.might_apply_to(pattern) for pattern in known[behaviour.stage]):
                 signature = behaviour.call.signature
                 self._planner.fault(
