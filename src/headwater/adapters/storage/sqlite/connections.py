@@ -14,7 +14,7 @@ from headwater.adapters.storage.sqlite.settings import SqliteSettings
 from headwater.errors import ConfigurationError, StorageError, UnsupportedFileSystemError
 
 SQLITE_VERSION_MIN: Final = (3, 34, 0)
-"""Generated columns, upsert and window-free `ALTER TABLE` are there from this version on."""
+"""What RHEL 9 has beside its Python 3.11. Before 3.38 the JSON functions may be left out."""
 
 CHECKPOINT_PAGES: Final = 1000
 """After so many pages in the write-ahead log a commit moves them into the file."""
@@ -24,6 +24,7 @@ STATEMENTS_CACHED: Final = 256
 RETRY_SECONDS_MAX: Final = 0.002
 """A lock is asked for again after a random time below this."""
 
+_HAS_JSON: Final = "SELECT count(*) FROM pragma_function_list WHERE name = 'json_group_array'"
 _Result = TypeVar("_Result")
 
 
@@ -64,6 +65,11 @@ def open_writer(settings: SqliteSettings) -> sqlite3.Connection:
 
 
 def _set_up(connection: sqlite3.Connection, settings: SqliteSettings) -> None:
+    if not connection.execute(_HAS_JSON).fetchone()[0]:
+        raise ConfigurationError(
+            f"Python's sqlite3 is linked with an SQLite {sqlite3.sqlite_version} that was built "
+            f"without its JSON functions. Install another SQLite, or a Python that brings one."
+        )
     (mode,) = until_free(
         lambda: connection.execute("PRAGMA journal_mode=WAL").fetchone(), settings.busy_seconds
     )
