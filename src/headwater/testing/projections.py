@@ -7,7 +7,7 @@ Rows are checked as when they are stored, so a test also finds those that can't 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeGuard, TypeVar
 from uuid import UUID
 
 from headwater.domain.read_model import ReadModel
@@ -91,7 +91,8 @@ class ProjectionScenario(Generic[M]):
         error: Exception | None = None
         try:
             for position, event in enumerate(events, 1):
-                self._fold(projection, rows, _recorded(event, position))
+                whole = event if _is_recorded(event) else recorded(event, position=position)
+                self._fold(projection, rows, whole)
         except Exception as raised:  # noqa: BLE001 - the outcome answers for it
             error = raised
         return ProjectionOutcome(self._projection.__name__, rows, error, self._type.key_of)
@@ -115,10 +116,8 @@ class ProjectionScenario(Generic[M]):
         rows[key] = after
 
 
-def _recorded(event: object, position: int) -> Recorded[Any]:
-    if isinstance(event, Recorded):
-        return cast("Recorded[Any]", event)
-    return recorded(event, position=position)
+def _is_recorded(event: object) -> TypeGuard[Recorded[Any]]:
+    return isinstance(event, Recorded)
 
 
 class ProjectionOutcome(Outcome, Generic[M]):
