@@ -180,7 +180,7 @@ def check(arguments: Sequence[str]) -> int:
         "lint": ("ruff", "check", "."),
         "types with mypy": ("mypy", *paths),
         "types with pyright": ("pyright",),
-        "imports": ("lint-imports", "--no-logo"),
+        "imports": ("lint-imports", "--no-logo", "--no-cache"),
     }
     failed: list[str] = []
     for name, command in steps.items():

@@ -43,9 +43,7 @@ def test_the_code_of_a_document_runs(name: str, program: str, tmp_path: Path) ->
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(document: Path) -> None:
     missing = [
-        link
-        for link in LINK.findall(document.read_text())
-        if not (document.parent / link).exists()
+        link for link in LINK.findall(document.read_text()) if not (document.parent / link).exists()
     ]
 
     assert missing == []
