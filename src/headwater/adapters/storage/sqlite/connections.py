@@ -55,6 +55,12 @@ def check_place(settings: SqliteSettings) -> None:
 
 def open_writer(settings: SqliteSettings) -> sqlite3.Connection:
     """Return a connection that writes; a lock held by others makes it fail at once."""
+    # Each attempt has a connection of its own: one that could not change the journal's mode
+    # keeps a lock, and of several that do so at once none would ever get on.
+    return until_free(lambda: _writer(settings), settings.busy_seconds)
+
+
+def _writer(settings: SqliteSettings) -> sqlite3.Connection:
     connection = _connect(settings.path)
     try:
         _set_up(connection, settings)
@@ -65,19 +71,17 @@ def open_writer(settings: SqliteSettings) -> sqlite3.Connection:
 
 
 def _set_up(connection: sqlite3.Connection, settings: SqliteSettings) -> None:
-    if not connection.execute(_HAS_JSON).fetchone()[0]:
-        raise ConfigurationError(
-            f"Python's sqlite3 is linked with an SQLite {sqlite3.sqlite_version} that was built "
-            f"without its JSON functions. Install another SQLite, or a Python that brings one."
-        )
-    (mode,) = until_free(
-        lambda: connection.execute("PRAGMA journal_mode=WAL").fetchone(), settings.busy_seconds
-    )
+    (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
     if mode != "wal":
         raise UnsupportedFileSystemError(
             f"{settings.path} can't have a write-ahead log here (journal_mode is {mode}); use a "
             f"local disk.",
             where=str(settings.path),
+        )
+    if connection.execute(_HAS_JSON).fetchone() == (0,):
+        raise ConfigurationError(
+            f"Python's sqlite3 is linked with an SQLite {sqlite3.sqlite_version} that was built "
+            f"without its JSON functions. Install another SQLite, or a Python that brings one."
         )
     connection.execute(f"PRAGMA synchronous={settings.durability.upper()}")
     connection.execute(f"PRAGMA cache_size=-{CACHE_KIBIBYTES}")
