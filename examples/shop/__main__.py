@@ -1,0 +1,7 @@
+"""``python -m examples.shop``."""
+
+import sys
+
+from examples.shop.cli import main
+
+sys.exit(main())

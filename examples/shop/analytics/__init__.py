@@ -1,0 +1,5 @@
+"""Analytics: hands what was bought to a system outside."""
+
+from examples.shop.analytics.context import analytics
+
+__all__ = ["analytics"]

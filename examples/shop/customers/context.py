@@ -1,0 +1,5 @@
+"""The bounded context; what is defined in this package belongs to it."""
+
+from headwater import BoundedContext
+
+customers = BoundedContext("customers")
