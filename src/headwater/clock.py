@@ -11,7 +11,6 @@ Duration: TypeAlias = float | timedelta
 """Seconds, or a timedelta."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 def seconds_of(duration: Duration) -> float:
@@ -27,7 +26,8 @@ def microseconds_since_epoch(moment: datetime) -> int:
     """
     if moment.tzinfo is None:
         raise ValueError(f"{moment!r} has no time zone; use an aware datetime such as UTC")
-    return (moment - EPOCH) // _MICROSECOND
+    since = moment - EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def from_microseconds(microseconds: int) -> datetime:

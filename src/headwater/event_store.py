@@ -193,13 +193,17 @@ class EventStore:
         return StandaloneRepository(self._units, aggregate)
 
     def _new(self, event: object, envelope: Envelope) -> NewEvent:
-        data = event if isinstance(event, EventData) else EventData(event)
+        units = self._units
+        if type(event) is not EventData:
+            return envelope.enclose(
+                event, codec=units.codec, id=new_id.as_bytes(), occurred_at=units.clock.now()
+            )
         return envelope.enclose(
-            data.payload,
-            codec=self.codec,
-            id=data.id or new_id(),
-            occurred_at=data.occurred_at or self._units.clock.now(),
-            tags=data.tags,
+            event.payload,
+            codec=units.codec,
+            id=event.id.bytes if event.id is not None else new_id.as_bytes(),
+            occurred_at=event.occurred_at or units.clock.now(),
+            tags=event.tags,
         )
 
     def _recorded(self, stored: StoredEvent) -> Recorded[Any]:

@@ -47,7 +47,7 @@ class Envelope(msgspec.Struct, frozen=True):
         event: object,
         *,
         codec: EventCodec,
-        id: UUID,
+        id: bytes,
         occurred_at: datetime,
         tags: tuple[str, ...] = (),
     ) -> NewEvent:
@@ -59,7 +59,7 @@ class Envelope(msgspec.Struct, frozen=True):
         """
         name, schema_version, data = codec.encode(event)
         return NewEvent(
-            id.bytes,
+            id,
             name,
             schema_version,
             data,

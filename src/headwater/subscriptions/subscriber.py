@@ -126,9 +126,9 @@ def _ids_for(delivery: Delivery) -> IdSource:
     """Events made out of an event get ids derived from it: made again, they are the same."""
     made: dict[str, int] = {}
 
-    def next_id(event: object) -> UUID:
+    def next_id(event: object) -> bytes:
         name = f"{type(event).__module__}.{type(event).__qualname__}"
         ordinal = made[name] = made.get(name, 0) + 1
-        return derived_id(delivery.event_id, delivery.subscription, name, ordinal)
+        return derived_id(delivery.event_id, delivery.subscription, name, ordinal).bytes
 
     return next_id

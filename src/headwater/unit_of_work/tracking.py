@@ -2,7 +2,6 @@
 
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 import msgspec
 
@@ -16,7 +15,7 @@ class Sealed(msgspec.Struct, frozen=True):
     event: object
     envelope: Envelope
     occurred_at: datetime
-    id: UUID
+    id: bytes
     tags: tuple[str, ...] = ()
 
 

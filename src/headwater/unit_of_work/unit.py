@@ -41,13 +41,13 @@ C = TypeVar("C")
 S = TypeVar("S")
 E = TypeVar("E")
 
-IdSource = Callable[[object], UUID]
+IdSource = Callable[[object], bytes]
 """Gives the id of the new event that it is called with."""
 
 
-def chance_id(_event: object) -> UUID:
+def chance_id(_event: object) -> bytes:
     """Return a new id, whatever it is for."""
-    return new_id()
+    return new_id.as_bytes()
 
 
 class UnitOfWork:
