@@ -129,6 +129,13 @@ class App:
         if self._closing is not None:
             raise ConfigurationError(f"App {self.name!r} is running already.")
         wiring = self._wired()
+        try:
+            self._closing = await self._open(wiring)
+        except BaseException:
+            self._wiring = self._container = None
+            raise
+
+    async def _open(self, wiring: Wiring) -> AsyncExitStack:
         async with AsyncExitStack() as opened:
             for storage in (self.storage, *self._databases.values()):
                 opened.push_async_callback(storage.close)
@@ -138,11 +145,10 @@ class App:
                 opened.push_async_callback(self._container.close)
             opened.push_async_callback(wiring.mediator.aclose)
             await wiring.mediator.start()
-            self._subscriptions = Subscriptions(
-                self.storage, wiring.runners if self._run_subscriptions else ()
-            )
+            runners = wiring.runners if self._run_subscriptions else ()
+            self._subscriptions = Subscriptions(self.storage, runners)
             await self._subscriptions.start()
-            self._closing = opened.pop_all()
+            return opened.pop_all()
 
     async def stop(self, *, grace: Duration = GRACE_SECONDS) -> None:
         """Drain: subscriptions finish what they have begun within *grace*, then all is closed.

@@ -49,7 +49,8 @@ class Progress:
         if self._failure is not None:
             raise self._failure
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (position, next(self._order), future))
+        entry = (position, next(self._order), future)
+        heapq.heappush(self._waiting, entry)
         try:
             async with asyncio.timeout(seconds):
                 await future
@@ -60,3 +61,7 @@ class Progress:
                 reached=self.position,
                 seconds=seconds or 0.0,
             ) from error
+        finally:
+            if entry in self._waiting:
+                self._waiting.remove(entry)
+                heapq.heapify(self._waiting)

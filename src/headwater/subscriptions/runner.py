@@ -66,6 +66,7 @@ class Runner:
         self._failure: SubscriptionFailedError | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
+        self._outrun = False
         self._waiting: asyncio.Task[int] | None = None
 
     # ------------------------------------------------------------------ start and stop
@@ -90,9 +91,14 @@ class Runner:
             )
         self.progress.reach(min(self._checkpoints))
 
+    @property
+    def running(self) -> bool:
+        """Whether it is at work."""
+        return self._task is not None and not self._task.done()
+
     def start(self) -> None:
         """Begin to work in a task of its own; again, after it has failed or was stopped."""
-        if self._task is None or self._task.done():
+        if not self.running:
             self._stopping, self._failure = False, None
             self.progress.restart()
             self._task = asyncio.create_task(
@@ -133,7 +139,7 @@ class Runner:
         try:
             while not self._stopping:
                 await self._turn()
-            await self._store_idle(self.progress.position, behind_min=1)
+            await self._store_last()
         except SubscriptionFailedError as failure:
             self._fail(failure)
         except Exception as error:  # noqa: BLE001 - whatever it is must be in the status
@@ -146,6 +152,9 @@ class Runner:
 
     async def _turn(self) -> None:
         try:
+            if self._outrun:
+                await self.open()
+                self._outrun = False
             page = await self._log.read_log(
                 # Partitions without events are stored late: the progress is further than they.
                 after=max(self.progress.position, min(self._checkpoints)),
@@ -162,10 +171,16 @@ class Runner:
         except CheckpointConflictError:
             # Another process works on this subscription too and was first; nothing of ours was
             # written. Go on from where it left the checkpoints.
-            await self.open()
+            self._outrun = True
         except StorageBusyError:
             _log.warning("Subscription %r: storage busy, trying again", self.subscription.name)
             await self._clock.sleep(BUSY_PAUSE_SECONDS)
+
+    async def _store_last(self) -> None:
+        try:
+            await self._store_idle(self.progress.position, behind_min=1)
+        except CheckpointConflictError:
+            _log.debug("Subscription %r goes on elsewhere", self.subscription.name)
 
     async def _wait_for_news(self, after: int) -> None:
         if self._stopping:

@@ -58,14 +58,15 @@ class Subscriptions:
         )
 
     async def restart(self, name: str) -> None:
-        """Run a subscription that has failed again, from its checkpoints.
+        """Run a subscription that has failed again, from its checkpoints; if it runs, do nothing.
 
         Raises:
             ConfigurationError: there is none of that name.
         """
         runner = self._named(name)
-        await runner.open()
-        runner.start()
+        if not runner.running:
+            await runner.open()
+            runner.start()
 
     def status(self) -> tuple[SubscriptionStatus, ...]:
         """Return what is known of each subscription."""
