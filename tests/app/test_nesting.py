@@ -43,7 +43,7 @@ class Peek(Query[int], context="sales"):
     order_id: UUID
 
 
-class Boom(Exception):
+class BoomError(Exception):
     pass
 
 
@@ -74,7 +74,11 @@ async def test_a_send_in_a_handler_joins_and_all_is_committed_once(
         receipt = await app.execute(Express(A))
 
         assert (receipt.result, receipt.position) == ("done", 3)
-        assert await positions(app) == [(1, "order-placed"), (2, "order-tagged"), (3, "order-shipped")]
+        assert await positions(app) == [
+            (1, "order-placed"),
+            (2, "order-tagged"),
+            (3, "order-shipped"),
+        ]
 
 
 async def test_an_error_after_a_nested_send_writes_nothing(
@@ -83,10 +87,10 @@ async def test_an_error_after_a_nested_send_writes_nothing(
     @context.handler
     async def express(command: Express, sender: Sender) -> str:
         await sender.send(PlaceOrder(command.order_id))
-        raise Boom
+        raise BoomError
 
     async with TestApp(context, storage=storage) as app:
-        with pytest.raises(Boom):
+        with pytest.raises(BoomError):
             await app.send(Express(A))
 
         await app.recorder.assert_not_appended()
@@ -122,11 +126,11 @@ async def test_separate_has_a_commit_of_its_own_that_stays_when_the_outer_one_fa
         orders.add(Order.place(B, Order(B).total))
         await mediator.send(PlaceOrder(command.order_id), id=ID, separate=True)
         if command.then_fail:
-            raise Boom
+            raise BoomError
         return "done"
 
     async with TestApp(context, storage=storage) as app:
-        with pytest.raises(Boom):
+        with pytest.raises(BoomError):
             await app.send(Express(A, then_fail=True))
         assert [event.order_id for event in await app.recorder.appended(OrderPlaced)] == [A]
 
@@ -204,7 +208,7 @@ async def test_a_failing_on_handler_fails_the_command_around_it(
 
     @context.on
     async def fails(event: ShopOpened) -> None:
-        raise Boom
+        raise BoomError
 
     async with TestApp(context, storage=storage) as app:
         with pytest.raises(ExceptionGroup):
@@ -225,7 +229,7 @@ async def test_isolated_and_background_ones_run_in_a_unit_of_their_own_after_the
         await publisher.publish(ShopOpened("west"))
         assert not ran.is_set()
         if command.then_fail:
-            raise Boom
+            raise BoomError
         return "done"
 
     @context.on(strategy=strategy)
@@ -235,10 +239,10 @@ async def test_isolated_and_background_ones_run_in_a_unit_of_their_own_after_the
 
     @context.on(strategy=strategy)
     async def fails(event: ShopOpened) -> None:
-        raise Boom
+        raise BoomError
 
     async with TestApp(context, storage=storage) as app:
-        with pytest.raises(Boom):
+        with pytest.raises(BoomError):
             await app.send(Express(A, then_fail=True))
         assert not ran.is_set()
 

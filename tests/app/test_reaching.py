@@ -44,7 +44,7 @@ class Announce(Command[None], context="sales"):
     fail: bool = False
 
 
-class Boom(Exception):
+class BoomError(Exception):
     pass
 
 
@@ -73,7 +73,7 @@ async def test_all_on_handlers_run_and_their_failures_come_as_one_group() -> Non
 
     @context.on
     async def fails(event: ShopOpened) -> None:
-        raise Boom(event.name)
+        raise BoomError(event.name)
 
     @context.on
     async def hears(event: ShopOpened) -> None:
@@ -83,7 +83,7 @@ async def test_all_on_handlers_run_and_their_failures_come_as_one_group() -> Non
         with pytest.raises(ExceptionGroup, match="a handler of ShopOpened failed") as failed:
             await app.publish(ShopOpened("west"))
 
-    assert [type(error) for error in failed.value.exceptions] == [Boom]
+    assert [type(error) for error in failed.value.exceptions] == [BoomError]
     assert heard == ["west"]
 
 
@@ -145,14 +145,14 @@ async def test_after_commit_waits_for_the_commit_and_is_dropped_by_a_failure(
         await publisher.publish(ShopOpened("west"), after_commit=True)
         assert heads == []
         if command.fail:
-            raise Boom
+            raise BoomError
 
     @context.on
     async def hears(event: ShopOpened, store: EventStore) -> None:
         heads.append(await store.head())
 
     async with TestApp(context, storage=storage) as app:
-        with pytest.raises(Boom):
+        with pytest.raises(BoomError):
             await app.send(Announce(A, fail=True))
         assert heads == []
 
@@ -171,7 +171,7 @@ async def test_a_failure_after_the_commit_is_reported_and_not_raised() -> None:
 
     @context.on
     async def fails(event: ShopOpened) -> None:
-        raise Boom
+        raise BoomError
 
     def on_error(error: Exception, message: object, where: str) -> None:
         reported.append((error, message))

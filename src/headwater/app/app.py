@@ -78,6 +78,7 @@ class App:
         self._wiring: Wiring | None = None
         self._subscriptions: Subscriptions | None = None
         self._closing: AsyncExitStack | None = None
+        self._stopping = False
 
     @property
     def contexts(self) -> tuple[BoundedContext, ...]:
@@ -156,13 +157,17 @@ class App:
         What is cut off after *grace* is not acknowledged and comes again. Stopping twice is no
         error.
         """
-        closing, self._closing = self._closing, None
-        if closing is None:
+        if self._closing is None or self._stopping:
             return
-        async with closing:
-            if self._subscriptions is not None:
-                await self._subscriptions.stop(grace=grace)
-        self._wiring = self._container = None
+        self._stopping = True
+        try:
+            # What is drained may still send and publish: the app runs until all is closed.
+            async with self._closing:
+                if self._subscriptions is not None:
+                    await self._subscriptions.stop(grace=grace)
+        finally:
+            self._closing = self._wiring = self._container = None
+            self._stopping = False
 
     async def __aenter__(self) -> "App":
         await self.start()

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextvars import Context, copy_context
 from typing import Final
 
 from headwater.clock import Clock
@@ -12,6 +13,7 @@ from headwater.errors import (
     StorageBusyError,
     SubscriptionFailedError,
 )
+from headwater.metadata import CURRENT_CONTEXT
 from headwater.ports.changes import Changes, CheckpointMove
 from headwater.ports.log import Log, LogPage
 from headwater.ports.storage import Storage
@@ -25,6 +27,7 @@ from headwater.subscriptions.subscription import (
     Worked,
     partition_of,
 )
+from headwater.unit_of_work.unit import CURRENT_UNIT
 
 NEWS_SECONDS: Final = 5.0
 """How long one wait for news lasts; then the runner looks for itself."""
@@ -102,7 +105,9 @@ class Runner:
             self._stopping, self._failure = False, None
             self.progress.restart()
             self._task = asyncio.create_task(
-                self._run(), name=f"headwater subscription {self.subscription.name}"
+                self._run(),
+                name=f"headwater subscription {self.subscription.name}",
+                context=_of_no_message(),
             )
 
     async def stop(self, *, grace_seconds: float) -> None:
@@ -283,3 +288,14 @@ class Runner:
         self._failure = failure
         self.progress.fail(failure)
         _log.error("%s", failure, exc_info=failure.__cause__)
+
+
+def _of_no_message() -> Context:
+    """Return the current context variables without the message that is handled here, if one is.
+
+    Its deadline, its actor and its unit of work are not those of what comes out of the log.
+    """
+    context = copy_context()
+    context.run(CURRENT_CONTEXT.set, None)
+    context.run(CURRENT_UNIT.set, None)
+    return context
