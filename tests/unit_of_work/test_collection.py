@@ -94,6 +94,19 @@ async def test_a_field_that_is_not_indexed_is_refused_by_name(units: Units) -> N
         await names(units, sku="ap")
 
 
+async def test_a_decimal_field_can_be_compared_with_a_whole_number(units: Units) -> None:
+    await stocked(units)
+
+    assert await names(units, where("price") >= 10) == ["pear"]
+
+
+async def test_a_value_that_a_field_can_not_be_compared_with_is_refused(units: Units) -> None:
+    with pytest.raises(ConfigurationError, match=r"Product\.price can't be compared with 'ten'"):
+        await names(units, where("price") > "ten")
+    with pytest.raises(ConfigurationError, match="use a value of the field's own type"):
+        await names(units, where("price").one_of([Decimal(1), 2.5j]))
+
+
 async def test_what_was_read_is_compared_at_the_commit(units: Units) -> None:
     await stocked(units)
     unit = units.new()

@@ -28,7 +28,7 @@ class IndexCodec(msgspec.Struct, frozen=True):
     encode: Callable[[Any], IndexValue]
 
 
-def sortable_decimal(value: Decimal) -> str:
+def sortable_decimal(value: Decimal | int) -> str:
     """Return text that sorts (by code point) as the numbers do; equal numbers, equal text.
 
     Sign, then the exponent of the leading digit, then the digits; of negative numbers the
@@ -37,6 +37,7 @@ def sortable_decimal(value: Decimal) -> str:
     Raises:
         SerializationError: *value* is not finite.
     """
+    value = Decimal(value) if isinstance(value, int) else value
     if not value.is_finite():
         raise SerializationError(f"{value} can't be an index value: it is not a finite number.")
     if not value:

@@ -153,7 +153,7 @@ class RowType(Generic[M]):
         """Return *filters* in stored form.
 
         Raises:
-            ConfigurationError: a field is not indexed.
+            ConfigurationError: a field is not indexed, or a value is not of its type.
         """
         return tuple(self._condition(wanted) for wanted in filters)
 
@@ -168,10 +168,16 @@ class RowType(Generic[M]):
 
     def _condition(self, wanted: Filter) -> Condition:
         encode = self._index_of(wanted.field).encode
-        if wanted.comparison is Comparison.ONE_OF:
-            values = tuple(encode(value) for value in wanted.value)
-            return Condition(wanted.field, wanted.comparison, values)
-        return Condition(wanted.field, wanted.comparison, encode(wanted.value))
+        try:
+            if wanted.comparison is Comparison.ONE_OF:
+                values = tuple(encode(value) for value in wanted.value)
+                return Condition(wanted.field, wanted.comparison, values)
+            return Condition(wanted.field, wanted.comparison, encode(wanted.value))
+        except (AttributeError, TypeError) as error:
+            raise ConfigurationError(
+                f"{self.model.__name__}.{wanted.field} can't be compared with {wanted.value!r}: "
+                f"use a value of the field's own type."
+            ) from error
 
     def _index_of(self, field: str) -> IndexCodec:
         try:
