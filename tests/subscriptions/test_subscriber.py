@@ -197,7 +197,7 @@ async def test_context_and_delivery_tell_what_caused_the_call(bench: Workbench) 
     assert context.correlation_id == sent.correlation_id  # type: ignore[attr-defined] # a context
     assert context.message_id == delivery.event_id  # type: ignore[attr-defined]
     assert (context.actor, context.tenant) == ("ada", "acme")  # type: ignore[attr-defined]
-    assert (delivery.subscription, delivery.position, delivery.attempt) == ("mail", 1, 1)
+    assert (delivery.subscription, delivery.position) == ("mail", 1)
 
 
 async def test_waiting_for_what_does_not_come_ends_with_both_positions(bench: Workbench) -> None:
@@ -280,3 +280,32 @@ async def test_a_stop_waits_for_the_handler_at_work_and_cancels_one_that_takes_t
 async def test_two_subscriptions_with_one_name_are_refused(bench: Workbench) -> None:
     with pytest.raises(ConfigurationError, match="Two subscriptions are called 'mail'"):
         await bench.start(bench.subscriber(Seen()), bench.subscriber(Seen()))
+
+
+async def test_a_fault_that_only_the_commit_finds_is_laid_to_its_event(bench: Workbench) -> None:
+    handled: list[int] = []
+
+    async def note(arrival: Arrival, _delivery: Delivery) -> None:
+        unit = CURRENT_UNIT.get()
+        assert unit is not None
+        position = arrival.stored.position
+        handled.append(position)
+        if arrival.stored.stream_id == "ledger-a":
+            cents: object = "three" if position == 3 else position
+            unit.append("notes-1", Booked("note", cents))  # type: ignore[arg-type] # the point
+
+    for _ in range(5):
+        await bench.book("a")
+    subscriptions = await bench.start(bench.subscriber(note))
+
+    with pytest.raises(SubscriptionFailedError, match="position 3: RoundTripError"):
+        await subscriptions.settle()
+
+    assert len(await bench.storage.read_stream("notes-1")) == 2
+    assert bench.status("mail").failed_at == 3
+    handled.clear()
+    await subscriptions.restart("mail")
+    with pytest.raises(SubscriptionFailedError):
+        await subscriptions.settle()
+    assert 1 not in handled
+    assert 2 not in handled

@@ -13,7 +13,7 @@ from headwater.serialization.registry import TypeRegistry
 from headwater.streams import ExpectedVersion
 from headwater.subscriptions.runner import Runner
 from headwater.subscriptions.status import SubscriptionStatus
-from headwater.subscriptions.subscriber import Delivery, SubscriberConsumer
+from headwater.subscriptions.subscriber import Delivery, SubscriberConsumer, current_delivery
 from headwater.subscriptions.subscription import Arrival, Consumer, Subscription
 from headwater.subscriptions.subscriptions import Subscriptions
 from headwater.unit_of_work.units import Units
@@ -72,7 +72,12 @@ class Workbench:
         from_now: bool = False,
         page_events: int = 100,
     ) -> Runner:
-        consumer = SubscriberConsumer(name, handle, units=self.units)
+        def handed_over(arrival: Arrival) -> Awaitable[object]:
+            delivery = current_delivery()
+            assert delivery is not None
+            return handle(arrival, delivery)
+
+        consumer = SubscriberConsumer(name, handed_over, units=self.units)
         subscription = Subscription(
             name,
             LogFilter(types=self.names),

@@ -13,7 +13,6 @@ from headwater.domain.read_model import ReadModel
 from headwater.errors import ConfigurationError, WiringError, WiringFault
 from headwater.event_store import EventStore
 from headwater.mediator.background import OnError
-from headwater.mediator.deliveries import Deliverer
 from headwater.mediator.handlers import Handlers
 from headwater.mediator.limits import DEFAULT_LIMITS, Limits
 from headwater.mediator.matching import is_protocol, stands_for
@@ -29,7 +28,7 @@ from headwater.serialization.codec import EventCodec
 from headwater.serialization.names import kebab_case
 from headwater.serialization.registry import TypeRegistry
 from headwater.subscriptions.runner import Runner
-from headwater.subscriptions.subscriber import CURRENT_DELIVERY, Delivery, SubscriberConsumer
+from headwater.subscriptions.subscriber import Delivery, SubscriberConsumer, current_delivery
 from headwater.subscriptions.subscription import Arrival, Consumer, Subscription
 from headwater.unit_of_work.collection import Collection
 from headwater.unit_of_work.repository import Repository
@@ -216,7 +215,7 @@ class Wiring:
         self._durable += deliverer.messages
         consumer = SubscriberConsumer(
             subscription.name,
-            _handle(deliverer),
+            deliverer,
             units=self.units,
             key_of=_key_of(registration.key),
         )
@@ -273,11 +272,7 @@ class Wiring:
 
 
 def _delivery(annotation: Any) -> Callable[[], Any] | None:
-    return CURRENT_DELIVERY.get if annotation is Delivery else None
-
-
-def _handle(deliverer: Deliverer) -> Callable[[Arrival, Delivery], Any]:
-    return lambda arrival, _delivery: deliverer(arrival)
+    return current_delivery if annotation is Delivery else None
 
 
 def _key_of(key: Callable[[Any], object] | None) -> Callable[[Arrival], str] | None:

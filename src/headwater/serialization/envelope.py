@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from headwater.clock import from_microseconds, microseconds_since_epoch
-from headwater.metadata import NO_HEADERS, MessageContext, Recorded
+from headwater.metadata import NO_HEADERS, CausedContext, MessageContext, Recorded
 from headwater.ports.changes import NewEvent
 from headwater.ports.log import StoredEvent
 from headwater.serialization.codec import EventCodec
@@ -107,8 +107,19 @@ def recorded(stored: StoredEvent, payload: E) -> Recorded[E]:
     )
 
 
-def context_of(event: StoredEvent) -> MessageContext:
-    """Return the context of what *event* causes: its correlation, its actor, its headers."""
+class ContextOfEvent(CausedContext, gc=False):
+    """The context of what *event* causes, made when somebody first looks at it."""
+
+    event: StoredEvent | None = None
+
+    def resolve(self) -> MessageContext:
+        """Return the event's correlation, actor, tenant and headers, caused by the event."""
+        if self.made is None and self.event is not None:
+            self.made = _context_of(self.event)
+        return super().resolve()
+
+
+def _context_of(event: StoredEvent) -> MessageContext:
     id = UUID(bytes=event.id)
     return MessageContext(
         UUID(bytes=event.correlation_id) if event.correlation_id else id,

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from contextvars import Context, copy_context
 from typing import Final
@@ -9,8 +10,11 @@ from typing import Final
 from headwater.clock import Clock
 from headwater.errors import (
     CheckpointConflictError,
+    DuplicateValueError,
+    IdempotencyConflictError,
     LogRewoundError,
     StorageBusyError,
+    StorageError,
     SubscriptionFailedError,
 )
 from headwater.metadata import CURRENT_CONTEXT
@@ -36,6 +40,13 @@ IDLE_POSITIONS_MAX: Final = 1000
 """How far the stored checkpoint of a partition without events may stay behind."""
 
 BUSY_PAUSE_SECONDS: Final = 0.1
+
+PAGE_INTERVAL_SECONDS: Final = 0.01
+"""How soon after the begin of a small page the next one is read at the earliest.
+
+Under load events gather for that long, and their effects share commits; an event that comes
+later than that after the last page is not held up at all.
+"""
 
 _log = logging.getLogger("headwater")
 
@@ -167,12 +178,15 @@ class Runner:
                 limit=self.subscription.page_events,
             )
             self._head = page.head
+            begun = time.monotonic()
             await self._work_page(page)
             if page.scanned_to < page.head:
                 self._state = SubscriptionState.CATCHING_UP
-            else:
-                self._state = SubscriptionState.LIVE
-                await self._wait_for_news(page.scanned_to)
+                return
+            self._state = SubscriptionState.LIVE
+            await self._wait_for_news(page.scanned_to)
+            if page.events:
+                await asyncio.sleep(begun + PAGE_INTERVAL_SECONDS - time.monotonic())
         except CheckpointConflictError:
             # Another process works on this subscription too and was first; nothing of ours was
             # written. Go on from where it left the checkpoints.
@@ -257,9 +271,27 @@ class Runner:
                 return ()
             return (CheckpointMove(self.subscription.name, partition, before, to),)
 
-        worked = await self._consumer.work(batch, move)
+        try:
+            worked = await self._consumer.work(batch, move)
+        except Exception as error:
+            if not _lies_in_an_event(error):
+                raise
+            if len(batch) == 1:
+                return batch[0], error
+            return await self._work_singly(partition, batch, scanned_to)
         self._checkpoints[partition] = reached(worked)
         return None if worked.failure is None else (batch[worked.done], worked.failure)
+
+    async def _work_singly(
+        self, partition: int, batch: list[Arrival], scanned_to: int
+    ) -> tuple[Arrival, Exception] | None:
+        """Find the event for which a whole batch was refused; what comes before it is done."""
+        ends = [arrival.stored.position - 1 for arrival in batch[1:]] + [scanned_to]
+        for arrival, end in zip(batch, ends, strict=True):
+            failed = await self._work_batch(partition, [arrival], end)
+            if failed is not None:
+                return failed
+        return None
 
     async def _store_idle(self, scanned_to: int, *, behind_min: int) -> None:
         moves = tuple(
@@ -276,7 +308,8 @@ class Runner:
 
     def _failed(self, arrival: Arrival, error: Exception) -> SubscriptionFailedError:
         stored = arrival.stored
-        problem = f"{type(error).__name__}: {error} (event {stored.type} of {stored.stream_id})"
+        text = str(error).rstrip(".")
+        problem = f"{type(error).__name__}: {text} (event {stored.type} of {stored.stream_id})"
         failure = SubscriptionFailedError(
             self.subscription.name, position=stored.position, problem=problem
         )
@@ -299,3 +332,10 @@ def _of_no_message() -> Context:
     context.run(CURRENT_CONTEXT.set, None)
     context.run(CURRENT_UNIT.set, None)
     return context
+
+
+def _lies_in_an_event(error: Exception) -> bool:
+    """Return whether a commit was refused for what a handler wanted to write, not by chance."""
+    return not isinstance(error, StorageError) or isinstance(
+        error, DuplicateValueError | IdempotencyConflictError
+    )

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
-from typing import Final, Protocol
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -10,17 +10,18 @@ import msgspec
 from headwater.errors import ConflictError
 from headwater.ids import derived_id
 from headwater.metadata import CURRENT_CONTEXT
-from headwater.serialization.envelope import context_of
+from headwater.ports.log import StoredEvent
+from headwater.serialization.envelope import ContextOfEvent
 from headwater.subscriptions.subscription import Arrival, MoveCheckpoint, Worked
 from headwater.unit_of_work.unit import CURRENT_UNIT, IdSource, UnitOfWork
 from headwater.unit_of_work.units import Units
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """One attempt to hand an event to a handler.
+    """The handing over of one event to a handler.
 
-    `idempotency_key` is the same for every attempt at this event by this subscription; give it
-    to whatever outside can tell a repetition by it.
+    `idempotency_key` is the same whenever this subscription hands over this event; give it to
+    whatever outside can tell a repetition by it.
     """
 
     subscription: str
@@ -28,22 +29,44 @@ class Delivery(msgspec.Struct, frozen=True):
     stream_id: str
     version: int
     position: int
-    attempt: int
     idempotency_key: UUID
 
 
-CURRENT_DELIVERY: Final[ContextVar[Delivery | None]] = ContextVar(
-    "headwater_delivery", default=None
-)
-"""The delivery that is being handled here, None outside of any."""
+class _HandingOver:
+    """A delivery that is made when a handler asks for it."""
+
+    __slots__ = ("_delivery", "_stored", "_subscription")
+
+    def __init__(self, subscription: str, stored: StoredEvent) -> None:
+        self._subscription, self._stored = subscription, stored
+        self._delivery: Delivery | None = None
+
+    def delivery(self) -> Delivery:
+        if self._delivery is None:
+            stored = self._stored
+            event_id = UUID(bytes=stored.id)
+            self._delivery = Delivery(
+                self._subscription,
+                event_id,
+                stored.stream_id,
+                stored.version,
+                stored.position,
+                derived_id(event_id, self._subscription, stored.type, 0),
+            )
+        return self._delivery
 
 
-class Handle(Protocol):
-    """A compiled handler with behaviours and dependencies."""
+_CURRENT: Final[ContextVar[_HandingOver | None]] = ContextVar("headwater_delivery", default=None)
 
-    def __call__(self, arrival: Arrival, delivery: Delivery, /) -> Awaitable[object]:
-        """Handle one event within the current unit of work."""
-        ...
+
+def current_delivery() -> Delivery | None:
+    """Return the delivery that is being handled here, None outside of any."""
+    handing_over = _CURRENT.get()
+    return handing_over.delivery() if handing_over is not None else None
+
+
+Handle = Callable[[Arrival], Awaitable[object]]
+"""A compiled handler; it handles one event within the current unit of work."""
 
 
 class SubscriberConsumer:
@@ -64,7 +87,6 @@ class SubscriberConsumer:
         """Keep the order of the events of one key; by default, of one stream."""
         self._subscription, self._handle, self._units = subscription, handle, units
         self._key_of = key_of
-        self._attempts: dict[int, int] = {}
 
     def key_of(self, arrival: Arrival) -> str:
         """Return the key whose events stay in order."""
@@ -86,49 +108,30 @@ class SubscriberConsumer:
                     return Worked(done, error)
             return Worked(len(batch))
 
-        try:
-            worked = (await self._units.run(handle_all, checkpoints=move)).result
-        finally:
-            for arrival in batch:
-                self._attempts.pop(arrival.stored.position, None)
-        return worked
+        return (await self._units.run(handle_all, checkpoints=move)).result
 
     async def _hand_over(self, arrival: Arrival, unit: UnitOfWork) -> None:
-        delivery = self._delivery(arrival)
-        child = unit.child(ids=_ids_for(delivery))
-        context = CURRENT_CONTEXT.set(context_of(arrival.stored))
+        stored = arrival.stored
+        child = unit.child(ids=_ids_for(self._subscription, stored))
+        context = CURRENT_CONTEXT.set(ContextOfEvent(None, None, stored))
         current = CURRENT_UNIT.set(child)
-        delivered = CURRENT_DELIVERY.set(delivery)
+        delivered = _CURRENT.set(_HandingOver(self._subscription, stored))
         try:
-            await self._handle(arrival, delivery)
+            await self._handle(arrival)
             unit.merge(child)
         finally:
-            CURRENT_DELIVERY.reset(delivered)
+            _CURRENT.reset(delivered)
             CURRENT_UNIT.reset(current)
             CURRENT_CONTEXT.reset(context)
 
-    def _delivery(self, arrival: Arrival) -> Delivery:
-        stored = arrival.stored
-        event_id = UUID(bytes=stored.id)
-        attempt = self._attempts[stored.position] = self._attempts.get(stored.position, 0) + 1
-        return Delivery(
-            self._subscription,
-            event_id,
-            stored.stream_id,
-            stored.version,
-            stored.position,
-            attempt,
-            derived_id(event_id, self._subscription, stored.type, 0),
-        )
 
-
-def _ids_for(delivery: Delivery) -> IdSource:
+def _ids_for(subscription: str, stored: StoredEvent) -> IdSource:
     """Events made out of an event get ids derived from it: made again, they are the same."""
     made: dict[str, int] = {}
 
     def next_id(event: object) -> bytes:
         name = f"{type(event).__module__}.{type(event).__qualname__}"
         ordinal = made[name] = made.get(name, 0) + 1
-        return derived_id(delivery.event_id, delivery.subscription, name, ordinal).bytes
+        return derived_id(UUID(bytes=stored.id), subscription, name, ordinal).bytes
 
     return next_id
