@@ -5,11 +5,11 @@ from typing import Any, Generic, TypeVar
 
 from headwater.domain.read_model import ReadModel
 from headwater.errors import ProjectionKeyError, RowMissingError
-from headwater.ports.changes import Changes, RowChange
+from headwater.ports.changes import Changes, CheckpointMove, RowChange
 from headwater.ports.rows import Row
 from headwater.ports.storage import Storage
 from headwater.projections.projection import Folds, Projection
-from headwater.subscriptions.subscription import Arrival, MoveCheckpoint, Worked
+from headwater.subscriptions.subscription import Arrival, Batch, Outcome, Worked
 from headwater.unit_of_work.row_type import RowType
 
 M = TypeVar("M", bound=ReadModel)
@@ -18,8 +18,8 @@ M = TypeVar("M", bound=ReadModel)
 class ProjectionConsumer(Generic[M]):
     """Folds events into the rows of one read model, which live in *target*.
 
-    A page's rows are read at once. A partition's rows and its checkpoint are committed
-    together, so each event changes its row exactly once.
+    A page's rows are read at once, and committed at once with its checkpoints, so each event
+    changes its row exactly once.
     """
 
     def __init__(
@@ -38,8 +38,24 @@ class ProjectionConsumer(Generic[M]):
         keys = tuple({arrival.key: None for arrival in arrivals})
         self._stored = await self._target.get_rows(self._type.name, keys)
 
-    async def work(self, batch: Sequence[Arrival], move: MoveCheckpoint) -> Worked:
-        """Fold *batch*; commit the rows as they are after the last event that succeeded."""
+    async def work(self, batches: Sequence[Batch]) -> Sequence[Outcome]:
+        """Fold the batches; commit all rows and checkpoints as they are after what succeeded."""
+        changes: list[RowChange] = []
+        moves: list[CheckpointMove] = []
+        outcomes: list[Worked] = []
+        for batch in batches:
+            rows, worked = self._work_batch(batch.arrivals)
+            changes += rows
+            moves += batch.moves(worked)
+            outcomes.append(worked)
+        try:
+            if moves or changes:
+                await self._target.commit(Changes(rows=tuple(changes), checkpoints=tuple(moves)))
+        except Exception as error:  # noqa: BLE001 - the runner decides what it means
+            return [error] * len(batches)
+        return outcomes
+
+    def _work_batch(self, batch: Sequence[Arrival]) -> tuple[tuple[RowChange, ...], Worked]:
         rows, worked = self._fold_all(batch)
         changes: tuple[RowChange, ...] | None = None
         while changes is None:
@@ -50,10 +66,7 @@ class ProjectionConsumer(Generic[M]):
                 done = max(n for n in range(worked.done) if batch[n].key == unwritable.key)
                 rows, _ = self._fold_all(batch[:done])
                 worked = Worked(done, unwritable.reason)
-        moves = move(worked)
-        if moves or changes:
-            await self._target.commit(Changes(rows=changes, checkpoints=moves))
-        return worked
+        return changes, worked
 
     def _fold_all(self, batch: Sequence[Arrival]) -> tuple[dict[str, M | None], Worked]:
         rows: dict[str, M | None] = {}

@@ -26,6 +26,7 @@ from headwater.subscriptions.progress import Progress
 from headwater.subscriptions.status import SubscriptionState, SubscriptionStatus
 from headwater.subscriptions.subscription import (
     Arrival,
+    Batch,
     Consumer,
     Subscription,
     Worked,
@@ -41,12 +42,14 @@ IDLE_POSITIONS_MAX: Final = 1000
 
 BUSY_PAUSE_SECONDS: Final = 0.1
 
-PAGE_INTERVAL_SECONDS: Final = 0.01
-"""How soon after the begin of a small page the next one is read at the earliest.
+PAGE_REST_SECONDS_MAX: Final = 0.03
+"""How long the runner rests at most after a page that was not full.
 
-Under load events gather for that long, and their effects share commits; an event that comes
-later than that after the last page is not held up at all.
+It rests for as long as the page took. Under load events gather meanwhile, and their effects
+share commits; a single event that comes later is not held up.
 """
+
+_Failure = tuple[Arrival, Exception]
 
 _log = logging.getLogger("headwater")
 
@@ -184,9 +187,10 @@ class Runner:
                 self._state = SubscriptionState.CATCHING_UP
                 return
             self._state = SubscriptionState.LIVE
-            await self._wait_for_news(page.scanned_to)
             if page.events:
-                await asyncio.sleep(begun + PAGE_INTERVAL_SECONDS - time.monotonic())
+                took = time.monotonic() - begun
+                await asyncio.sleep(min(took, PAGE_REST_SECONDS_MAX))
+            await self._wait_for_news(page.scanned_to)
         except CheckpointConflictError:
             # Another process works on this subscription too and was first; nothing of ours was
             # written. Go on from where it left the checkpoints.
@@ -215,25 +219,45 @@ class Runner:
 
     async def _work_page(self, page: LogPage) -> None:
         arrivals, scanned_to, failure = self._decode(page)
-        batches = self._deal(arrivals)
+        batches = self._deal(arrivals, scanned_to)
         if batches:
-            await self._consumer.prepare([a for batch in batches.values() for a in batch])
-            outcomes = await asyncio.gather(
-                *(self._work_batch(p, batch, scanned_to) for p, batch in batches.items()),
-                return_exceptions=True,
-            )
-            for outcome in outcomes:
-                if isinstance(outcome, BaseException):
-                    raise outcome
-            failed = [outcome for outcome in outcomes if isinstance(outcome, tuple)]
-            if failed:
-                raise self._failed(*min(failed, key=lambda each: each[0].stored.position))
+            await self._consumer.prepare([a for batch in batches for a in batch.arrivals])
+            failed = await self._work(batches)
+            if failed is not None:
+                raise self._failed(*failed)
         await self._store_idle(scanned_to, behind_min=IDLE_POSITIONS_MAX)
         self.progress.reach(scanned_to)
         if failure is not None:
             raise self._failed(*failure)
 
-    def _decode(self, page: LogPage) -> tuple[list[Arrival], int, tuple[Arrival, Exception] | None]:
+    async def _work(self, batches: Sequence[Batch]) -> _Failure | None:
+        """Work *batches*; return the first failure in the order of the log."""
+        failures: list[_Failure] = []
+        refused: list[Batch] = []
+        error: BaseException | None = None
+        for batch, outcome in zip(batches, await self._consumer.work(batches), strict=True):
+            if isinstance(outcome, Worked):
+                self._checkpoints[batch.partition] = batch.reached(outcome)
+                if outcome.failure is not None:
+                    failures.append((batch.arrivals[outcome.done], outcome.failure))
+            elif not _lies_in_an_event(outcome):
+                error = error or outcome
+            elif len(batch.arrivals) == 1 and isinstance(outcome, Exception):
+                failures.append((batch.arrivals[0], outcome))
+            else:
+                refused.append(batch)
+        if error is not None:
+            raise error
+        for batch in refused:
+            # One event's fault refused the whole: one by one shows which, and saves the others.
+            for single in batch.singly():
+                failure = await self._work((single,))
+                if failure is not None:
+                    failures.append(failure)
+                    break
+        return min(failures, key=lambda each: each[0].stored.position, default=None)
+
+    def _decode(self, page: LogPage) -> tuple[list[Arrival], int, _Failure | None]:
         arrivals: list[Arrival] = []
         for stored in page.events:
             arrival = Arrival(stored, None)
@@ -248,50 +272,16 @@ class Runner:
             arrivals.append(arrival)
         return arrivals, page.scanned_to, None
 
-    def _deal(self, arrivals: Sequence[Arrival]) -> dict[int, list[Arrival]]:
-        batches: dict[int, list[Arrival]] = {}
+    def _deal(self, arrivals: Sequence[Arrival], scanned_to: int) -> list[Batch]:
+        dealt: dict[int, list[Arrival]] = {}
         for arrival in arrivals:
             if arrival.stored.position > self._checkpoints[arrival.partition]:
-                batches.setdefault(arrival.partition, []).append(arrival)
-        return batches
-
-    async def _work_batch(
-        self, partition: int, batch: list[Arrival], scanned_to: int
-    ) -> tuple[Arrival, Exception] | None:
-        before = self._checkpoints[partition]
-
-        def reached(worked: Worked) -> int:
-            if worked.failure is None:
-                return scanned_to
-            return batch[worked.done].stored.position - 1
-
-        def move(worked: Worked) -> tuple[CheckpointMove, ...]:
-            to = reached(worked)
-            if to == before:
-                return ()
-            return (CheckpointMove(self.subscription.name, partition, before, to),)
-
-        try:
-            worked = await self._consumer.work(batch, move)
-        except Exception as error:
-            if not _lies_in_an_event(error):
-                raise
-            if len(batch) == 1:
-                return batch[0], error
-            return await self._work_singly(partition, batch, scanned_to)
-        self._checkpoints[partition] = reached(worked)
-        return None if worked.failure is None else (batch[worked.done], worked.failure)
-
-    async def _work_singly(
-        self, partition: int, batch: list[Arrival], scanned_to: int
-    ) -> tuple[Arrival, Exception] | None:
-        """Find the event for which a whole batch was refused; what comes before it is done."""
-        ends = [arrival.stored.position - 1 for arrival in batch[1:]] + [scanned_to]
-        for arrival, end in zip(batch, ends, strict=True):
-            failed = await self._work_batch(partition, [arrival], end)
-            if failed is not None:
-                return failed
-        return None
+                dealt.setdefault(arrival.partition, []).append(arrival)
+        name = self.subscription.name
+        return [
+            Batch(name, p, batch, before=self._checkpoints[p], scanned_to=scanned_to)
+            for p, batch in dealt.items()
+        ]
 
     async def _store_idle(self, scanned_to: int, *, behind_min: int) -> None:
         moves = tuple(
@@ -334,7 +324,7 @@ def _of_no_message() -> Context:
     return context
 
 
-def _lies_in_an_event(error: Exception) -> bool:
+def _lies_in_an_event(error: BaseException) -> bool:
     """Return whether a commit was refused for what a handler wanted to write, not by chance."""
     return not isinstance(error, StorageError) or isinstance(
         error, DuplicateValueError | IdempotencyConflictError

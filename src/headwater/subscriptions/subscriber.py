@@ -1,5 +1,6 @@
 """Subscribers: handlers that get every event of their types after its commit, at least once."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from typing import Final
@@ -12,7 +13,7 @@ from headwater.ids import derived_id
 from headwater.metadata import CURRENT_CONTEXT
 from headwater.ports.log import StoredEvent
 from headwater.serialization.envelope import ContextOfEvent
-from headwater.subscriptions.subscription import Arrival, MoveCheckpoint, Worked
+from headwater.subscriptions.subscription import Arrival, Batch, Outcome, Worked
 from headwater.unit_of_work.unit import CURRENT_UNIT, IdSource, UnitOfWork
 from headwater.unit_of_work.units import Units
 
@@ -95,20 +96,30 @@ class SubscriberConsumer:
     async def prepare(self, arrivals: Sequence[Arrival]) -> None:
         """Nothing is read ahead."""
 
-    async def work(self, batch: Sequence[Arrival], move: MoveCheckpoint) -> Worked:
-        """Hand over *batch* in order; commit what was collected with the checkpoint."""
+    async def work(self, batches: Sequence[Batch]) -> Sequence[Outcome]:
+        """Hand over the batches side by side; each has a commit of its own."""
+        if len(batches) == 1:
+            return [await self._outcome(batches[0])]
+        return await asyncio.gather(*map(self._outcome, batches))
 
+    async def _outcome(self, batch: Batch) -> Outcome:
+        try:
+            return await self._work_batch(batch)
+        except Exception as error:  # noqa: BLE001 - the runner decides what it means
+            return error
+
+    async def _work_batch(self, batch: Batch) -> Worked:
         async def handle_all(unit: UnitOfWork) -> Worked:
-            for done, arrival in enumerate(batch):
+            for done, arrival in enumerate(batch.arrivals):
                 try:
                     await self._hand_over(arrival, unit)
                 except ConflictError:
                     raise
                 except Exception as error:  # noqa: BLE001 - the end of a delivery: told in the status
                     return Worked(done, error)
-            return Worked(len(batch))
+            return Worked(len(batch.arrivals))
 
-        return (await self._units.run(handle_all, checkpoints=move)).result
+        return (await self._units.run(handle_all, checkpoints=batch.moves)).result
 
     async def _hand_over(self, arrival: Arrival, unit: UnitOfWork) -> None:
         stored = arrival.stored

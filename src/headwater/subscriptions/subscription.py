@@ -1,6 +1,7 @@
 """What a subscription is: its name, what it wants, and who consumes it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from typing import Any, Final, Protocol
 from zlib import crc32
 
@@ -55,8 +56,51 @@ class Worked(msgspec.Struct, frozen=True):
     failure: Exception | None = None
 
 
-MoveCheckpoint = Callable[[Worked], tuple[CheckpointMove, ...]]
-"""Gives the checkpoint move that must be committed together with what a batch has done."""
+class Batch:
+    """Events of one partition, in order, and where its checkpoint goes with them."""
+
+    __slots__ = ("_before", "_scanned_to", "_subscription", "arrivals", "partition")
+
+    def __init__(
+        self,
+        subscription: str,
+        partition: int,
+        arrivals: Sequence[Arrival],
+        *,
+        before: int,
+        scanned_to: int,
+    ) -> None:
+        """Move the checkpoint from *before* to *scanned_to* when all *arrivals* are done."""
+        self._subscription, self.partition = subscription, partition
+        self.arrivals = arrivals
+        self._before, self._scanned_to = before, scanned_to
+
+    def reached(self, worked: Worked) -> int:
+        """Return where the checkpoint stands after *worked*."""
+        if worked.failure is None:
+            return self._scanned_to
+        return self.arrivals[worked.done].stored.position - 1
+
+    def moves(self, worked: Worked) -> tuple[CheckpointMove, ...]:
+        """Return the move that must be committed together with what *worked* says was done."""
+        to = self.reached(worked)
+        if to == self._before:
+            return ()
+        return (CheckpointMove(self._subscription, self.partition, self._before, to),)
+
+    def singly(self) -> Iterator["Batch"]:
+        """Yield batches of one event each that together are this one."""
+        before = self._before
+        for arrival, following in zip_longest(self.arrivals, self.arrivals[1:]):
+            end = following.stored.position - 1 if following is not None else self._scanned_to
+            yield Batch(
+                self._subscription, self.partition, (arrival,), before=before, scanned_to=end
+            )
+            before = end
+
+
+Outcome = Worked | BaseException
+"""What came of a batch; an exception if its commit was refused: then nothing was written."""
 
 
 class Consumer(Protocol):
@@ -70,14 +114,12 @@ class Consumer(Protocol):
         """Look at a whole page before its partitions are worked, to read ahead for them."""
         ...
 
-    async def work(self, batch: Sequence[Arrival], move: MoveCheckpoint) -> Worked:
-        """Handle one partition's events in order and commit their effects with the checkpoint.
+    async def work(self, batches: Sequence[Batch]) -> Sequence[Outcome]:
+        """Handle the batches of a page, one per partition, and return what came of each.
 
-        Stops at the first event that fails, after committing what came before it. Called for
-        several partitions at once.
-
-        Raises:
-            CheckpointConflictError: another worker has moved the checkpoint; nothing was written.
+        Each is handled in order and up to the first event that fails; the effects of what came
+        before are committed together with `Batch.moves`. If another worker has moved the
+        checkpoint the outcome is a `CheckpointConflictError`.
         """
         ...
 
