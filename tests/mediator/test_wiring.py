@@ -60,7 +60,7 @@ def _(table: Handlers) -> None:
     table.handler(second)
 
 
-@faulty("nobody provides Clock, which _.handler needs as 'clock'. Give the Mediator a container")
+@faulty("nobody provides Clock, which _.handler needs as 'clock'. Provide it (App: provide= or providers=, Mediator: container=)")
 def _(table: Handlers) -> None:
     @table.handler
     async def handler(command: PlaceOrder, clock: Clock) -> str:

@@ -6,6 +6,7 @@ from headwater import App, BoundedContext, Collection, Event, ReadModel
 from headwater.errors import ConfigurationError, SubscriptionFailedError
 from headwater.ports.storage import Storage
 from headwater.streams import ExpectedVersion
+from tests.subscriptions.ledger import Balances
 
 geography = BoundedContext("geography")
 
@@ -74,3 +75,10 @@ def test_rows_that_are_written_by_hand_live_with_the_log() -> None:
 
     with pytest.raises(ConfigurationError, match="live with the log"):
         context.projection(database="reports")(CitySizes)
+
+
+def test_a_fold_says_its_name_and_partitions_in_its_header() -> None:
+    context = BoundedContext("other")
+
+    with pytest.raises(ConfigurationError, match="in the class header"):
+        context.projection(name="mine", partitions=3)(Balances)

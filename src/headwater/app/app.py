@@ -1,6 +1,7 @@
 """The app: puts contexts on a storage, checks them at the start, runs them, and stops."""
 
 import logging
+import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -9,7 +10,7 @@ from uuid import UUID
 from headwater.app.context import BoundedContext
 from headwater.app.storages import storage_of
 from headwater.app.wiring import Surroundings, Wiring
-from headwater.clock import Clock, Duration, SystemClock
+from headwater.clock import Clock, Duration, SystemClock, seconds_of
 from headwater.errors import ConfigurationError
 from headwater.event_store import EventStore
 from headwater.mediator.background import OnError
@@ -141,7 +142,9 @@ class App:
             for storage in (self.storage, *self._databases.values()):
                 opened.push_async_callback(storage.close)
                 await storage.open()
-            await wiring.units.prepare(aggregates=wiring.aggregates, models=wiring.models)
+            await wiring.units.prepare(
+                aggregates=wiring.types.aggregates, models=wiring.types.models
+            )
             if self._container is not None:
                 opened.push_async_callback(self._container.close)
             opened.push_async_callback(wiring.mediator.aclose)
@@ -152,19 +155,23 @@ class App:
             return opened.pop_all()
 
     async def stop(self, *, grace: Duration = GRACE_SECONDS) -> None:
-        """Drain: subscriptions finish what they have begun within *grace*, then all is closed.
+        """Drain within *grace*, then close everything: subscriptions, sends, background handlers.
 
-        What is cut off after *grace* is not acknowledged and comes again. Stopping twice is no
-        error.
+        What a subscription has not finished by then is not acknowledged and comes again; a send
+        that is still under way fails. Stopping twice is no error.
         """
         if self._closing is None or self._stopping:
             return
         self._stopping = True
+        deadline = time.monotonic() + seconds_of(grace)
         try:
             # What is drained may still send and publish: the app runs until all is closed.
             async with self._closing:
+                wiring = self._running()
                 if self._subscriptions is not None:
                     await self._subscriptions.stop(grace=grace)
+                await wiring.units.drain(seconds=max(0.0, deadline - time.monotonic()))
+                await wiring.mediator.aclose(timeout=max(0.0, deadline - time.monotonic()))
         finally:
             self._closing = self._wiring = self._container = None
             self._stopping = False

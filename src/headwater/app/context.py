@@ -126,7 +126,12 @@ class BoundedContext(Handlers):
     def projection(self, target: T, /) -> T: ...
     @overload
     def projection(
-        self, /, *, name: str | None = None, partitions: int = 1, database: str | None = None
+        self,
+        /,
+        *,
+        name: str | None = None,
+        partitions: int | None = None,
+        database: str | None = None,
     ) -> Callable[[T], T]: ...
     def projection(
         self,
@@ -134,7 +139,7 @@ class BoundedContext(Handlers):
         /,
         *,
         name: str | None = None,
-        partitions: int = 1,
+        partitions: int | None = None,
         database: str | None = None,
     ) -> Any:
         """Register a projection: a class derived from `Projection`, or what writes rows itself.
@@ -142,7 +147,8 @@ class BoundedContext(Handlers):
         The latter is a function, or a class with ``handle…`` methods, that takes an event and
         collections: ``async def moved(event: CustomerMoved, cities: Collection[City])``. It may
         change any number of rows, so it has one partition unless *partitions* says that it
-        keeps to the rows of its event's stream; *name* replaces its derived name.
+        keeps to the rows of its event's stream; *name* replaces its derived name. (A class
+        derived from `Projection` says both in its header.)
 
         *database* names one of the app's databases: the rows of a `Projection`, and the
         checkpoints that are committed with them, then live there.
@@ -152,6 +158,11 @@ class BoundedContext(Handlers):
         def register(target: T) -> T:
             folds = _fold_projection(target)
             if folds is not None:
+                if name is not None or partitions is not None:
+                    raise ConfigurationError(
+                        f"{site}: {target.__name__} says its name and partitions in the class "
+                        f"header: class {target.__name__}(Projection[…], name=…, partitions=…)."
+                    )
                 self.projections.append(ProjectionRegistration(folds, site, database))
                 return target
             if database is not None:
@@ -159,7 +170,7 @@ class BoundedContext(Handlers):
                     f"{site}: {name_of(target)} writes rows itself, so they live with the log; "
                     f"only those of a class derived from Projection can live in a database."
                 )
-            self._deliver(target, site, name=name, partitions=partitions)
+            self._deliver(target, site, name=name, partitions=partitions or 1)
             return target
 
         return register if target is None else register(target)

@@ -240,7 +240,7 @@ def _unresolvable(
     dependency: Dependency, signature: Signature, container: Container | None
 ) -> WiringFault:
     advice = (
-        "Give the Mediator a container that provides it, or give the parameter a default."
+        "Provide it (App: provide= or providers=, Mediator: container=), or give a default."
         if container is None
         else "Provide it in the container (scope APP or REQUEST), or give the parameter a default."
     )

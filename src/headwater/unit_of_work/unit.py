@@ -195,8 +195,8 @@ class UnitOfWork:
         if self._poison is not None:
             raise UnitOfWorkError(
                 f"A nested message failed with {self._poison!r} and the handler went on. Its unit "
-                f"of work is half done and can't be committed; let the error out, or send with "
-                f"separate=True."
+                f"of work is half done and can't be committed; let the error out, or ask for the "
+                f"Mediator and send with separate=True and an id: that has a commit of its own."
             ) from self._poison
 
     def check_open(self) -> None:

@@ -1,8 +1,9 @@
 """Units: makes units of work on one storage, and runs work in them until it is committed."""
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from typing import Any, Final, Generic, TypeVar, cast
 from uuid import UUID
 
@@ -80,6 +81,8 @@ class Units:
         self._decider_types: dict[int, DeciderType[Any, Any, Any]] = {}
         self._row_types: dict[type, RowType[Any]] = {}
         self._lines = Lines()
+        self._at_work = 0
+        self._idle: asyncio.Event | None = None
 
     # ------------------------------------------------------------------ compiled types
 
@@ -191,6 +194,29 @@ class Units:
             ConflictError: still in conflict after the last rerun.
             IdempotencyConflictError: *once* names an id that was used for another message.
         """
+        self._at_work += 1
+        try:
+            return await self._run(work, once, reads_only, ids, checkpoints)
+        finally:
+            self._at_work -= 1
+            if not self._at_work and self._idle is not None:
+                self._idle.set()
+
+    async def drain(self, *, seconds: float) -> None:
+        """Return when no work is running, or after *seconds*."""
+        if self._at_work:
+            self._idle = asyncio.Event()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), seconds)
+
+    async def _run(
+        self,
+        work: Callable[[UnitOfWork], Awaitable[T]],
+        once: Idempotency[T] | None,
+        reads_only: bool,  # noqa: FBT001 - passed on
+        ids: IdSource,
+        checkpoints: Callable[[T], tuple[CheckpointMove, ...]] | None,
+    ) -> Done[T]:
         if once is not None and (known := await self._known(once)) is not None:
             return known
         reruns = 0
