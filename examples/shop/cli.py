@@ -6,12 +6,13 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final
+from urllib.parse import quote
 
 from examples.shop.analytics.baskets import CountingSink
 from examples.shop.app import make_shop
@@ -26,7 +27,7 @@ from examples.shop.progress import Progress
 from examples.shop.sales.projections import CustomerHistory
 from examples.shop.sales.queries import CountOrders, ListCustomerHistories
 from headwater import App, RefusedError
-from headwater.errors import HeadwaterError
+from headwater.errors import ConfigurationError, HeadwaterError
 
 CDNOW: Final = Path(__file__).parent / "data" / "cdnow.csv"
 ORDERS: Final = 5000
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return INTERRUPTED
-    except (InputError, RefusedError, TooManyOrdersError, OSError) as error:
+    except (InputError, RefusedError, TooManyOrdersError, ConfigurationError, OSError) as error:
         print(f"shop: {error}", file=sys.stderr)
         return UNUSABLE
     except HeadwaterError as error:
@@ -180,13 +181,13 @@ def _money(amount: Decimal) -> str:
 
 
 @contextmanager
-def _new_storage() -> Iterator[str]:
+def _new_storage() -> Generator[str]:
     with tempfile.TemporaryDirectory(prefix="headwater-shop-") as folder:
-        yield f"sqlite:///{folder}/shop.db"
+        yield f"sqlite:///{quote(folder)}/shop.db"
 
 
 @contextmanager
-def _kept_storage(url: str) -> Iterator[str]:
+def _kept_storage(url: str) -> Generator[str]:
     yield url
 
 

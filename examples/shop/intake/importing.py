@@ -10,17 +10,17 @@ from zlib import crc32
 from examples.shop.customers.commands import RegisterCustomer
 from examples.shop.intake.ids import command_id_of, email_of, order_id_of
 from examples.shop.intake.purchases import Purchase
-from examples.shop.sales.commands import ConfirmOrder, PlaceOrder, ShipOrder
+from examples.shop.sales.commands import FulfilOrder, PlaceOrder
 from examples.shop.sales.events import OrderLine
 from headwater import App, RefusedError, message_context
 
 ARTICLE: Final = "cd"
 
-LANES: Final = 128
+LANES: Final = 256
 """How many purchases are worked at once: their commits share a write to the disk."""
 
-LANE_PURCHASES_MAX: Final = 16
-"""How many purchases may wait in a lane before the reader waits."""
+LANE_PURCHASES_MAX: Final = 256
+"""How many purchases may wait in a lane before the reader waits: more than one customer has."""
 
 READ_AHEAD: Final = 256
 """How many purchases are read at a time, in a thread: the file may be a slow pipe."""
@@ -82,12 +82,9 @@ async def _sell(app: App, purchase: Purchase) -> None:
     with message_context(actor=f"customer:{purchase.customer_id}"):
         place = PlaceOrder(order_id, purchase.customer_id, lines, at)
         await app.send(place, id=command_id_of(order_id, PlaceOrder))
-    with message_context(actor="sales desk"):
-        confirm = ConfirmOrder(order_id, at)
-        await app.send(confirm, id=command_id_of(order_id, ConfirmOrder))
     with message_context(actor="warehouse"):
-        ship = ShipOrder(order_id, f"CD{purchase.line:07}", at)
-        await app.send(ship, id=command_id_of(order_id, ShipOrder))
+        fulfil = FulfilOrder(order_id, f"CD{purchase.line:07}", at)
+        await app.send(fulfil, id=command_id_of(order_id, FulfilOrder))
 
 
 def _moment(purchase: Purchase) -> datetime:

@@ -124,7 +124,7 @@ class _JsonLine(msgspec.Struct):
     customer_id: str | int
     date: str
     cds: int
-    dollars: Decimal | str
+    dollars: Decimal
 
 
 def _parse_json(text: str) -> Mapping[str, str]:

@@ -6,7 +6,7 @@ from uuid import UUID
 from examples.shop.sales.context import sales
 from examples.shop.sales.events import OrderLine
 from examples.shop.sales.order import Order
-from headwater import Clock, Command, Repository
+from headwater import Clock, Command, Repository, Sender
 
 
 class PlaceOrder(Command[UUID]):
@@ -27,6 +27,14 @@ class ConfirmOrder(Command[None]):
 
 class ShipOrder(Command[None]):
     """Ship a confirmed order."""
+
+    order_id: UUID
+    tracking_number: str
+    at: datetime | None = None
+
+
+class FulfilOrder(Command[None]):
+    """Confirm a placed order and ship it, both or neither: everything is on the shelf."""
 
     order_id: UUID
     tracking_number: str
@@ -58,6 +66,13 @@ async def confirm_order(command: ConfirmOrder, orders: Repository[Order], clock:
 async def ship_order(command: ShipOrder, orders: Repository[Order], clock: Clock) -> None:
     order = await orders.get(command.order_id)
     order.ship(command.tracking_number, command.at or clock.now())
+
+
+@sales.handler
+async def fulfil_order(command: FulfilOrder, sender: Sender) -> None:
+    # What is sent from within a handler joins its unit of work: one load, one commit.
+    await sender.send(ConfirmOrder(command.order_id, command.at))
+    await sender.send(ShipOrder(command.order_id, command.tracking_number, command.at))
 
 
 @sales.handler

@@ -43,7 +43,7 @@ class Order(Aggregate[UUID]):
         if not lines:
             raise EmptyOrderError(order_id)
         for line in lines:
-            if line.quantity < 1 or not line.amount >= 0:
+            if line.quantity < 1 or not line.amount.is_finite() or line.amount < 0:
                 raise OrderLineError(line.article, quantity=line.quantity, amount=line.amount)
         order = cls(order_id)
         total = sum((line.amount for line in lines), Decimal(0))
