@@ -64,7 +64,7 @@ class WiringFault:
         self.problem, self.where, self.advice = problem, where, advice
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.problem} {self.advice}"
+        return f"{self.where}: {self.problem} {self.advice}".rstrip()
 
     def __repr__(self) -> str:
         return f"WiringFault({self.problem!r}, where={self.where!r}, advice={self.advice!r})"

@@ -1,5 +1,6 @@
 """Which bounded context a class belongs to."""
 
+import sys
 from collections.abc import Sequence
 from typing import Final
 
@@ -46,7 +47,7 @@ class Belonging:
         named = options_of(cls).context
         if named is not None:
             return named
-        package = cls.__module__
+        package = _module_of(cls)
         while package:
             contexts = self._by_package.get(package, ())
             if len(contexts) > 1:
@@ -77,3 +78,14 @@ class Belonging:
                 f"{cls.__name__}), or context.scan(package)."
             )
         return self.of(cls)
+
+
+def _module_of(cls: type) -> str:
+    """Return the module of *cls*; of a program that is run, the name it would be imported by.
+
+    So what ``python -m shop`` stores has the names that a worker which imports it knows.
+    """
+    if cls.__module__ != "__main__":
+        return cls.__module__
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return spec.name if spec is not None else cls.__module__

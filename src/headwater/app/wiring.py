@@ -1,21 +1,22 @@
 """Wiring: everything the contexts register, planned and checked in one go."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, get_args, get_origin
+from typing import Any
 
 import msgspec
 
 from headwater.app.belonging import Belonging
 from headwater.app.context import BoundedContext, ProjectionRegistration, SubscriberRegistration
+from headwater.app.known_types import KnownTypes
 from headwater.clock import Clock
-from headwater.domain.aggregate import Aggregate
 from headwater.domain.read_model import ReadModel
-from headwater.errors import ConfigurationError, WiringError, WiringFault
+from headwater.errors import WiringError, WiringFault
 from headwater.event_store import EventStore
 from headwater.mediator.background import OnError
+from headwater.mediator.deliveries import Deliverer
 from headwater.mediator.handlers import Handlers
 from headwater.mediator.limits import DEFAULT_LIMITS, Limits
-from headwater.mediator.matching import is_protocol, stands_for
+from headwater.mediator.matching import stands_for
 from headwater.mediator.mediator import Mediator
 from headwater.mediator.signatures import name_of
 from headwater.metadata import MessageContext
@@ -30,8 +31,6 @@ from headwater.serialization.registry import TypeRegistry
 from headwater.subscriptions.runner import Runner
 from headwater.subscriptions.subscriber import Delivery, SubscriberConsumer, current_delivery
 from headwater.subscriptions.subscription import Arrival, Consumer, Subscription
-from headwater.unit_of_work.collection import Collection
-from headwater.unit_of_work.repository import Repository
 from headwater.unit_of_work.row_type import key_text
 from headwater.unit_of_work.units import Units
 
@@ -62,10 +61,10 @@ class Wiring:
         self._faults = self._belonging.faults()
         self._durable: list[type] = []
         self._folds: dict[ProjectionRegistration, Folds] = {}
-        self.aggregates: dict[type[Aggregate[Any]], None] = {}
-        self.models: dict[type[ReadModel], None] = {}
         self.names: dict[Any, str] = {}
+        self._sites: dict[str, str] = {}
         self.registry = TypeRegistry(around.name, self._belonging.of_stored)
+        self.types = KnownTypes(self.registry, self._faults)
         self.codec = EventCodec(self.registry)
         self._read_projections()
         self.units = Units(
@@ -78,13 +77,13 @@ class Wiring:
         )
         self.event_store = EventStore.on(self.units)
         mediator = self._mediator()
-        if mediator is None:
+        self._deliverers = self._deliverers_of(mediator)
+        self._take_types()
+        self._unusable = self.types.compile(self.units)
+        self.runners = tuple(self._runners())
+        if self._faults or mediator is None:
             raise WiringError(self._faults)
         self.mediator = mediator
-        self._register_types()
-        self.runners = tuple(self._runners())
-        if self._faults:
-            raise WiringError(self._faults)
         self._belonging.closed = True
 
     # ------------------------------------------------------------------------- reading
@@ -98,7 +97,7 @@ class Wiring:
                     self._faults += error.faults
                     continue
                 self._folds[registration] = folds
-                self.models[folds.model] = None
+                self.types.take(folds.model)
                 self._durable += folds.events
 
     def _elsewhere(self) -> dict[type[ReadModel], Storage]:
@@ -121,65 +120,53 @@ class Wiring:
         return found
 
     def _mediator(self) -> Mediator | None:
-        around = self._around
-        tables: tuple[Handlers, ...] = tuple(self._contexts)
         try:
-            return Mediator(
-                *tables,
-                container=around.container,
-                instances={**around.instances, EventStore: self.event_store},
-                resolvers=(self._notice, _delivery),
-                from_message=(MessageContext,),
-                propagate_context=True,
-                units=self.units,
-                durable=lambda cls: any(stands_for(pattern, cls) for pattern in self._durable),
-                on_error=around.on_error,
-                limits=around.limits,
-            )
+            return self._mediator_of(*self._contexts)
         except WiringError as error:
             self._faults += error.faults
             return None
 
-    def _notice(self, annotation: Any) -> None:
-        """Remember which aggregates and read models handlers ask for."""
-        arguments = get_args(annotation)
-        if get_origin(annotation) is Repository:
-            self.aggregates[arguments[0]] = None
-        elif get_origin(annotation) is Collection:
-            self.models[arguments[0]] = None
+    def _mediator_of(self, *tables: Handlers) -> Mediator:
+        around = self._around
+        return Mediator(
+            *tables,
+            container=around.container,
+            instances={**around.instances, EventStore: self.event_store},
+            resolvers=(self.types.notice, _delivery),
+            from_message=(MessageContext,),
+            propagate_context=True,
+            units=self.units,
+            durable=lambda cls: any(stands_for(pattern, cls) for pattern in self._durable),
+            on_error=around.on_error,
+            limits=around.limits,
+        )
 
-    def _register_types(self) -> None:
+    def _deliverers_of(self, mediator: Mediator | None) -> dict[SubscriberRegistration, Deliverer]:
+        """Return what hands events to each subscriber that has no fault of its own.
+
+        Where other parts have faults and there is no *mediator*, each subscriber is planned
+        alone, so that what is wrong with its events is reported along with those.
+        """
+        found: dict[SubscriberRegistration, Deliverer] = {}
+        for subscriber in (each for context in self._contexts for each in context.subscribers):
+            alone = Handlers()
+            alone.deliveries.append(subscriber.delivery)
+            try:
+                planned = mediator or self._mediator_of(alone)
+            except WiringError:
+                continue  # Its faults are among the mediator's.
+            found[subscriber] = planned.deliverer(subscriber.delivery)
+        return found
+
+    def _take_types(self) -> None:
         for context in self._contexts:
-            for cls in context.known:
-                self._take(cls)
+            self.types.take(*context.known)
             for decider in context.deciders:
-                self._register(*decider.events)
-            for subscriber in context.subscribers:
-                self._register(*self.mediator.deliverer(subscriber.delivery).messages)
-        for aggregate in self.aggregates:
-            self._register(*aggregate.event_types())
+                self.types.take(*decider.events)
+        for deliverer in self._deliverers.values():
+            self.types.take(*deliverer.messages)
         for folds in self._folds.values():
-            self._register(*folds.events)
-
-    def _take(self, cls: type[Any]) -> None:
-        if issubclass(cls, Aggregate):
-            self.aggregates[cls] = None
-        elif issubclass(cls, ReadModel):
-            self.models[cls] = None
-        else:
-            self._register(cls)
-
-    def _register(self, *types: type[Any]) -> None:
-        for cls in types:
-            self._register_one(cls)
-
-    def _register_one(self, cls: type) -> None:
-        if cls is object or is_protocol(cls) or cls.__module__.startswith("headwater."):
-            return
-        try:
-            self.registry.register(cls)
-        except ConfigurationError as error:
-            self._fault(f"{cls.__module__}.{cls.__qualname__}", str(error), "See there.")
+            self.types.take(*folds.events)
 
     # ------------------------------------------------------------------- subscriptions
 
@@ -199,7 +186,9 @@ class Wiring:
         self, context: BoundedContext, registration: SubscriberRegistration
     ) -> Runner | None:
         target = registration.delivery.target
-        deliverer = self.mediator.deliverer(registration.delivery)
+        deliverer = self._deliverers.get(registration)
+        if deliverer is None:
+            return None
         name = registration.name or kebab_case(target.__name__)
         subscription = self._subscription(
             f"{context.name}.{name}",
@@ -225,6 +214,8 @@ class Wiring:
         self, context: BoundedContext, registration: ProjectionRegistration
     ) -> Runner | None:
         cls, folds = registration.projection, self._folds[registration]
+        if folds.model in self._unusable:
+            return None
         subscription = self._subscription(
             f"{context.name}.{cls.projection_name or kebab_case(cls.__name__)}",
             cls,
@@ -254,7 +245,15 @@ class Wiring:
             return None
         if target in self.names:
             self._fault(site, f"{name_of(target)} is registered twice.", "Register it once.")
+        elif name in self._sites:
+            self._fault(
+                site,
+                f"{name_of(target)} is called {name!r}, as is the subscription at "
+                f"{self._sites[name]}; their checkpoints would be one.",
+                "Give one of them another name: name='…'.",
+            )
         self.names[target] = name
+        self._sites.setdefault(name, site)
         return Subscription(name, LogFilter(types=names), **options)
 
     def _runner(self, subscription: Subscription, consumer: Consumer, target: Storage) -> Runner:

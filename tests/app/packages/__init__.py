@@ -1,0 +1,1 @@
+"""Packages with contexts, for the tests of what belongs to which."""

@@ -1,0 +1,1 @@
+"""A package below the one that creates the context."""

@@ -1,0 +1,5 @@
+from headwater.messages import Event
+
+
+class Returned(Event):
+    sku: str
