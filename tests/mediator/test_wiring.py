@@ -60,7 +60,9 @@ def _(table: Handlers) -> None:
     table.handler(second)
 
 
-@faulty("nobody provides Clock, which _.handler needs as 'clock'. Provide it (App: provide= or providers=, Mediator: container=)")
+@faulty(
+    "nobody provides Clock, which _.handler needs as 'clock'. Provide it (App: provide= or providers=, Mediator: container=)"
+)
 def _(table: Handlers) -> None:
     @table.handler
     async def handler(command: PlaceOrder, clock: Clock) -> str:
@@ -280,7 +282,9 @@ async def test_text_annotations_are_evaluated_where_they_were_written() -> None:
     table = Handlers()
 
     @table.handler
-    async def handler(command: "PlaceOrder | CancelOrder", clock: "Clock | None" = None) -> "str":
+    async def handler(
+        command: "PlaceOrder | CancelOrder", clock: "Clock | None" = None
+    ) -> "str | None":
         return type(command).__name__
 
     assert await Mediator(table).send(PlaceOrder("tea")) == "PlaceOrder"
@@ -294,7 +298,7 @@ def test_what_is_expected_may_be_handled_by_a_base_classs_handler() -> None:
     table.expects(Special)
 
     @table.handler
-    async def handler(query: GetPrice | ListArticles) -> int:
+    async def handler(query: GetPrice | ListArticles) -> int | str:
         return 1
 
     Mediator(table)

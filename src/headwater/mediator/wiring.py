@@ -5,6 +5,7 @@ from typing import Any
 
 from headwater.errors import AmbiguousHandlerError, WiringError, WiringFault
 from headwater.mediator.annotations import show
+from headwater.mediator.answers import wrong_answer
 from headwater.mediator.chains import BehaviourPlan
 from headwater.mediator.deliveries import DeliveryPlan
 from headwater.mediator.handlers import Handlers
@@ -134,6 +135,7 @@ class Wiring:
         elif is_protocol(request_type) or not issubclass(request_type, Request):
             problem = f"handles {show(request_type)}, which is no request"
         else:
+            self._check_answer(request_type, signature)
             return True
         self._planner.fault(
             signature,
@@ -142,6 +144,12 @@ class Wiring:
             "published use @….on.",
         )
         return False
+
+    def _check_answer(self, request_type: type[Any], signature: Signature) -> None:
+        wrong = wrong_answer(signature, request_type)
+        if wrong is not None:
+            advice = f"Mend one of them: class {request_type.__name__}(Command[…])."
+            self._planner.fault(signature, f"{wrong}.", advice)
 
     def _check_behaviours(self) -> None:
         heard = [pattern for listener in self.listeners for pattern in listener.patterns]
