@@ -1,8 +1,8 @@
 """The command line, as a user has it: a process, its output, its exit code."""
 
+import asyncio
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from examples.shop.cli import CDNOW
+from headwater import EventStore
+from headwater.adapters.storage.sqlite import SqliteSettings, SqliteStorage
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -118,25 +120,27 @@ def test_a_storage_is_not_mixed_with_another_input(tmp_path: Path) -> None:
     assert "Raise --orders" in run("--orders", "9", *storage, code=2).stderr
 
 
-def test_a_run_that_was_killed_is_finished_by_the_next(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/shop.db"
-    killed = subprocess.Popen(
-        [*COMMAND, "--orders", "all", "--storage", url, "--input", "/dev/stdin"],
+async def test_a_run_that_was_killed_is_finished_by_the_next(tmp_path: Path) -> None:
+    file = tmp_path / "shop.db"
+    storage = ("--storage", f"sqlite:///{file}", "--orders", "1200")
+    killed = await asyncio.create_subprocess_exec(
+        *COMMAND,
+        *storage,
         env=ENVIRONMENT,
-        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    assert killed.stdin is not None
-    with killed, CDNOW.open("rb") as purchases:
-        # More than it reads ahead: when all of this is in the pipe, it has begun to work.
-        killed.stdin.write(b"".join(purchases.readline() for _ in range(2600)))
-        killed.stdin.flush()
-        killed.send_signal(signal.SIGKILL)
+    async with EventStore(SqliteStorage(SqliteSettings(file))) as log:
+        while await log.head() < 700:
+            await log.storage.wait_for_news(700, seconds=10)
+        killed.kill()
+        await killed.wait()
+        assert 700 <= await log.head() < 3 * 1200
 
-    summary = run_once("--orders", "2599", "--storage", url)
+    summary = run_once(*storage)
 
     assert summary["ok"]
-    assert summary["revenue"] == revenue_of(2599)
+    assert summary["revenue"] == revenue_of(1200)
 
 
 def revenue_of(orders: int) -> str:
