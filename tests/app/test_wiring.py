@@ -4,6 +4,7 @@ import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Protocol, runtime_checkable
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -77,7 +78,8 @@ def test_faults_of_all_kinds_come_together_each_with_file_and_line() -> None:
     context.expects(Unhandled)
 
     @context.handler
-    async def second_place(command: PlaceOrder) -> None: ...
+    async def second_place(command: PlaceOrder) -> UUID:
+        return uuid4()
 
     @context.on
     async def needs_email(event: OrderShipped, email: EmailService) -> None: ...

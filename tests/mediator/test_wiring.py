@@ -61,7 +61,8 @@ def _(table: Handlers) -> None:
 
 
 @faulty(
-    "nobody provides Clock, which _.handler needs as 'clock'. Provide it (App: provide= or providers=, Mediator: container=)"
+    "nobody provides Clock, which _.handler needs as 'clock'. "
+    "Provide it (App: provide= or providers=, Mediator: container=)"
 )
 def _(table: Handlers) -> None:
     @table.handler

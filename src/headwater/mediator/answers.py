@@ -37,9 +37,13 @@ def wrong_answer(signature: Signature, request_type: type) -> str | None:
     if enough(_fits(cls, asked) for cls in given):
         return None
     return (
-        f"{signature.name} returns {show(said)}, but {request_type.__name__} asks for "
-        f"{show(wanted)}"
+        f"{signature.name} returns {_shown(said)}, but {request_type.__name__} asks for "
+        f"{_shown(wanted)}"
     )
+
+
+def _shown(annotation: Any) -> str:
+    return "None" if annotation in (None, types.NoneType) else show(annotation)
 
 
 def _fits(given: type, asked: Iterable[type]) -> bool:

@@ -106,6 +106,7 @@ class Wiring:
             for request_type in signature.messages:
                 if not self._is_request(request_type, signature):
                     continue
+                self._check_answer(request_type, signature)
                 first = self._claims.setdefault(request_type, signature)
                 if first is not signature:
                     self._planner.fault(
@@ -135,7 +136,6 @@ class Wiring:
         elif is_protocol(request_type) or not issubclass(request_type, Request):
             problem = f"handles {show(request_type)}, which is no request"
         else:
-            self._check_answer(request_type, signature)
             return True
         self._planner.fault(
             signature,
