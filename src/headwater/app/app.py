@@ -234,7 +234,11 @@ class App:
         Raises:
             ConfigurationError: nobody provides it, or it only lives as long as a message.
         """
-        instances = {**self._instances(), EventStore: self.event_store}
+        instances = {
+            **dict.fromkeys((Mediator, Sender, Publisher), self.mediator),
+            EventStore: self.event_store,
+            **self._instances(),
+        }
         if dependency in instances:
             return cast("T", instances[dependency])
         provided = self._container.find(dependency) if self._container is not None else None
@@ -329,7 +333,7 @@ class App:
         return DishkaContainer(
             *self._providers,
             from_message=(MessageContext, UnitOfWork, Sender, Publisher),
-            overrides={Clock: self.clock, **self._provide},
+            overrides=self._instances(),
         )
 
     def _running(self) -> Wiring:

@@ -7,9 +7,11 @@ from typing import Any
 from dishka import DEFAULT_COMPONENT, AsyncContainer, Provider, make_async_container
 from dishka import Scope as DishkaScope
 from dishka.entities.key import hint_to_dependency_key
+from dishka.exception_base import DishkaError
 from dishka.provider import BaseProvider
 from dishka.registry import Registry
 
+from headwater.errors import WiringError, WiringFault
 from headwater.ports.container import Provided, RequestScope, Scope
 
 __all__ = ["BaseProvider", "DishkaContainer"]
@@ -21,6 +23,9 @@ class DishkaContainer:
     `context` holds values of scope APP. The types in `from_message` are brought by each
     message (`MessageContext`, for one), so that providers of scope REQUEST can depend on them.
     `overrides` replace dependencies by ready values wherever they are used, for tests.
+
+    Raises:
+        WiringError: a provider needs what nobody provides, or they don't fit together.
     """
 
     def __init__(
@@ -36,9 +41,20 @@ class DishkaContainer:
         replaced = Provider(scope=DishkaScope.APP)
         for dependency, value in (overrides or {}).items():
             replaced.provide(_always(value), provides=dependency, override=True)
-        self._container = make_async_container(
-            *providers, message, replaced, context=dict(context or {})
-        )
+        try:
+            self._container = make_async_container(
+                *providers, message, replaced, context=dict(context or {})
+            )
+        except DishkaError as error:
+            raise WiringError(
+                [
+                    WiringFault(
+                        f"dishka can't use them: {str(error).strip()}\n   ",
+                        where="the providers",
+                        advice="Provide what is missing, or mend the provider that asks for it.",
+                    )
+                ]
+            ) from error
         self._closes = True
 
     @classmethod
