@@ -66,7 +66,7 @@ class _Run:
         self._once: bool = options.once
         self._file, self._storage = file, storage
         self._mail, self._sink, self._sums = CountingMail(), CountingSink(), Sums()
-        self._rejected = 0
+        self._rejected = self._events_before = 0
         self._progress = Progress("Purchases", self._orders or 0)
 
     async def run(self) -> int:
@@ -87,7 +87,7 @@ class _Run:
         return 0 if findings.ok else FAILED
 
     async def _begin(self, app: App, books: MailBooks) -> None:
-        await app.settle(timeout=SETTLE_SECONDS)
+        self._events_before = await app.settle(timeout=SETTLE_SECONDS)
         await books.open()
         held = await app.send(CountOrders())
         if self._orders is not None and held > self._orders:
@@ -138,7 +138,7 @@ class _Run:
         summary = {
             "orders": findings.orders,
             "events": findings.events,
-            "revenue": str(findings.revenue),
+            "revenue": f"{findings.revenue:.2f}",
             "customers": findings.customers,
             "rejected": self._rejected,
             "seconds": round(seconds, 3),
@@ -150,16 +150,16 @@ class _Run:
     def _print_report(
         self, findings: Findings, seconds: float, best: list[CustomerHistory]
     ) -> None:
-        sums = self._sums
+        sums, added = self._sums, findings.events - self._events_before
         print(
             f"\n{'':20}{'shop':>16}{'input':>16}\n"
             f"{'Orders':20}{findings.orders:>16,}{sums.orders:>16,}\n"
             f"{'Customers':20}{findings.customers:>16,}{len(sums.by_customer):>16,}\n"
             f"{'Revenue':20}{_money(findings.revenue):>16}{_money(sums.revenue):>16}\n"
             f"{'Lines rejected':20}{'':16}{self._rejected:>16,}\n\n"
-            f"{findings.events:,} events in the log; this run took {seconds:.1f} s, "
-            f"{findings.events / seconds:,.0f} events per second, from the first command\n"
-            f"until every subscription had settled.\n\n"
+            f"{findings.events:,} events in the log. This run added {added:,} in {seconds:.1f} s, "
+            f"{added / seconds:,.0f} per second, from the\nfirst command until every subscription "
+            f"had settled.\n\n"
             f"Who spent most:"
         )
         for history in best:
@@ -207,8 +207,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="shop",
         description="Runs real purchases through a shop: commands, orders, the log, read models.",
-        epilog="Exit code: 0 if every invariant holds, 1 if one does not, 2 if the input or the "
-        "storage can't be used.",
+        epilog="Exit code: 0 if every invariant holds, 1 if one does not, 2 if the input or an "
+        "argument can't be used.",
     )
     parser.add_argument(
         "--orders",
