@@ -1,6 +1,7 @@
 """Correlation, causation, actor, tenant and headers follow every hop; deadlines hold."""
 
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -116,8 +117,10 @@ async def test_events_of_nested_messages_have_causes_of_their_own(storage: Stora
     assert len({event.correlation_id for event in (placed, nested, outer, heard)}) == 1
 
 
-async def test_after_its_deadline_a_command_commits_nothing(storage: Storage) -> None:
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+async def test_after_its_deadline_a_command_commits_nothing(kind: str, tmp_path: Path) -> None:
     context = sales()
+    url = "memory://" if kind == "memory" else f"sqlite:///{tmp_path / 'log.db'}"
 
     @context.handler
     async def slow(command: Slow, orders: Orders, clock: ManualClock) -> None:
@@ -125,7 +128,7 @@ async def test_after_its_deadline_a_command_commits_nothing(storage: Storage) ->
         clock.advance(60)
 
     clock = ManualClock()
-    app = TestApp(context, clock=clock, provide={ManualClock: clock})
+    app = TestApp(context, storage=url, clock=clock, provide={ManualClock: clock})
     async with app:
         with (
             message_context(deadline=clock.now() + timedelta(seconds=30)),

@@ -1,6 +1,7 @@
 """Many at once: conflicts are rerun, duplicates refused, ids make things happen once."""
 
 import asyncio
+from decimal import Decimal
 from uuid import UUID, uuid4
 
 import pytest
@@ -9,6 +10,7 @@ from headwater.app import App, BoundedContext
 from headwater.errors import DuplicateValueError, IdempotencyConflictError
 from headwater.event_store import EventStore
 from headwater.mediator import Next
+from headwater.messages import Command
 from headwater.ports.storage import Storage
 from headwater.streams import ExpectedVersion
 from headwater.testing import TestApp
@@ -18,7 +20,10 @@ from tests.app.shop import (
     Customer,
     CustomerRegistered,
     EmailTakenError,
+    ListTags,
+    Order,
     OrderPlaced,
+    OrderShipped,
     OrderTagged,
     PlaceOrder,
     Register,
@@ -152,6 +157,38 @@ async def test_two_apps_in_one_process_do_not_know_of_each_other() -> None:
         assert await second.send(PlaceOrder(A)) == A
         await second.settle()
     assert heard == [A, A]
+
+
+class Relay(Command[UUID], context="sales"):
+    order_id: UUID
+
+
+async def test_a_message_to_another_app_out_of_a_handler_is_committed_there() -> None:
+    first_context, second_context = sales(), sales()
+    heard: list[UUID] = []
+    second = TestApp(second_context, name="second")
+
+    @first_context.handler
+    async def relay(command: Relay, orders: Repository[Order]) -> UUID:
+        orders.add(Order.place(A, Decimal(1)))
+        receipt = await second.execute(PlaceOrder(command.order_id))
+        await second.publish(OrderShipped(command.order_id))
+        assert [tag async for tag in second.stream(ListTags(command.order_id))] == []
+        assert await second.send(TagOrder(command.order_id, "x"), id=ID) == 1
+        return receipt.result
+
+    @second_context.on
+    async def hears(event: OrderShipped, orders: Repository[Order]) -> None:
+        heard.append((await orders.get(event.order_id)).id)
+
+    async with TestApp(first_context, name="first") as first, second:
+        assert await first.send(Relay(B)) == B
+
+        await first.recorder.assert_appended(OrderPlaced(A, Decimal(1)))
+        await second.recorder.assert_appended(
+            OrderPlaced(B, PlaceOrder(B).total), OrderTagged(B, "x")
+        )
+        assert heard == [B]
 
 
 async def test_an_append_by_hand_and_a_command_exclude_each_other(storage: Storage) -> None:

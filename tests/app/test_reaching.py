@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from headwater.errors import MessageTypeError, NotPublishableError
+from headwater.errors import MessageTypeError, NotPublishableError, SubscriptionFailedError
 from headwater.event_store import EventStore
 from headwater.mediator import Publisher, Strategy
 from headwater.messages import Command, Event, Notification
@@ -263,6 +263,37 @@ async def test_nothing_is_delivered_of_what_was_refused(storage: Storage) -> Non
         await app.settle()
 
     assert delivered == [OrderShipped(A)]
+
+
+async def test_a_subscriber_publishes_after_the_commit_of_its_effects(storage: Storage) -> None:
+    context, heads = sales(), list[int]()
+    broken = [True]
+
+    @context.subscriber
+    async def react(
+        event: OrderPlaced, unit: UnitOfWork, publisher: Publisher, delivery: Delivery
+    ) -> None:
+        unit.append(delivery.stream_id, OrderTagged(event.order_id, "seen"))
+        await publisher.publish(ShopOpened("west"), after_commit=True)
+        if broken[0]:
+            raise BoomError
+
+    @context.on
+    async def hears(event: ShopOpened, store: EventStore) -> None:
+        heads.append(await store.head())
+
+    async with TestApp(context, storage=storage) as app:
+        await app.send(PlaceOrder(A))
+        with pytest.raises(SubscriptionFailedError):
+            await app.settle()
+        assert heads == []
+
+        broken[0] = False
+        await app.restart(react)
+        await app.settle()
+
+        assert heads == [2]
+        await app.recorder.assert_appended(OrderTagged(A, "seen"))
 
 
 # ------------------------------------------------------------------ base types and Protocols

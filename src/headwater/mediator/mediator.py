@@ -158,13 +158,13 @@ class Mediator:
             NestedExecuteError: inside a handler; nothing is committed there yet.
             ConfigurationError: this mediator has no storage.
         """
-        if CURRENT_UNIT.get() is not None:
-            raise NestedExecuteError(type(request))
         if self._transactions is None:
             raise ConfigurationError(
                 f"execute({type(request).__name__}) returns a log position, and this mediator "
                 f"has no storage. Give it units=…, or use an App; or use send()."
             )
+        if self._transactions.around() is not None:
+            raise NestedExecuteError(type(request))
         sending = Sending(id)
         result = await self._send_as(request, sending)
         return Receipt(result, sending.committed.position)

@@ -66,6 +66,14 @@ class Transactions:
     def __init__(self, units: Units) -> None:
         self._units = units
 
+    def around(self) -> UnitOfWork | None:
+        """Return the unit of work that a message here joins, if there is one.
+
+        One of another app is not joined: what happens here is committed to our storage.
+        """
+        unit = CURRENT_UNIT.get()
+        return unit if unit is not None and unit.is_of(self._units) else None
+
     # -------------------------------------------------------------------------- messages
 
     def message_around(self, call: Call) -> Callable[..., Any]:
@@ -101,7 +109,7 @@ class Transactions:
 
         async def in_unit(message: Any) -> Any:
             sending = _SENDING.get()
-            around = CURRENT_UNIT.get()
+            around = self.around()
             if around is not None and not (sending is not None and sending.separate):
                 if sending is not None and sending.id is not None:
                     raise ConfigurationError(_ID_INSIDE.format(type(message).__name__))
@@ -116,7 +124,7 @@ class Transactions:
 
     def _reading(self, call: Call) -> Call:
         async def in_reading_unit(message: Any) -> Any:
-            around = CURRENT_UNIT.get()
+            around = self.around()
             if around is None:
                 done = await self._units.run(lambda _: call(message), reads_only=True)
                 return done.result
@@ -165,7 +173,7 @@ class Transactions:
                 unit.merge(child)
 
         async def publish_in_unit(message: Any) -> None:
-            around = CURRENT_UNIT.get()
+            around = self.around()
             if around is not None:
                 await _joined(around, publish, message)
             else:
@@ -207,7 +215,7 @@ class Transactions:
 
     def reading_unit(self) -> UnitOfWork:
         """Return a unit of work that a stream reads in."""
-        around = CURRENT_UNIT.get()
+        around = self.around()
         return around.child(reads_only=True) if around else self._units.new(reads_only=True)
 
 

@@ -186,6 +186,10 @@ class UnitOfWork:
 
         self.aggregates.seal(make)
 
+    def is_of(self, units: "Units") -> bool:
+        """Return whether *units* made this unit, so that it is committed to their storage."""
+        return self._units is units
+
     def poison(self, error: BaseException) -> None:
         """Refuse to commit from now on, because *error* left something half done."""
         self._poison = self._poison or error
