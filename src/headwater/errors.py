@@ -372,6 +372,17 @@ class AggregateNotFoundError(AggregateError):
         super().__init__(f"{aggregate} {id} does not exist.")
 
 
+class AggregateExistsError(AggregateError):
+    """An aggregate was added under an id that is taken."""
+
+    def __init__(self, aggregate: str, stream_id: str, version: int) -> None:
+        self.aggregate, self.stream_id, self.version = aggregate, stream_id, version
+        super().__init__(
+            f"{aggregate} can't be added: stream {stream_id!r} exists already, at version "
+            f"{version}. Choose another id, or find it first and decide by what is there."
+        )
+
+
 class UnknownEventError(AggregateError):
     """An aggregate or projection has no @applies method for an event."""
 
@@ -457,5 +468,5 @@ class WaitTimeoutError(SubscriptionError, TimeoutError):
         self.reached, self.seconds = reached, seconds
         super().__init__(
             f"Subscription {subscription!r} reached position {reached} of {target} within "
-            f"{seconds} s. Is it running? See app.status()."
+            f"{seconds:.3g} s. Is it running, or does a handler hang? See app.status()."
         )

@@ -8,6 +8,7 @@ import pytest
 
 from headwater import Aggregate, Event, EventData, EventStore, RawEvent, applies, message_context
 from headwater.errors import (
+    AggregateExistsError,
     AggregateNotFoundError,
     ConcurrencyError,
     IdempotencyConflictError,
@@ -155,5 +156,7 @@ async def test_a_repository_of_the_store_commits_each_call(store: EventStore) ->
         await products.update("lp", reduce)
     again = Product("cd")
     again.record(Priced(Decimal(1)))
-    with pytest.raises(ConcurrencyError):
+    with pytest.raises(
+        AggregateExistsError, match=r"'app\.product-cd' exists already, at version 2"
+    ):
         await products.add(again)

@@ -309,3 +309,23 @@ async def test_a_fault_that_only_the_commit_finds_is_laid_to_its_event(bench: Wo
         await subscriptions.settle()
     assert 1 not in handled
     assert 2 not in handled
+
+
+async def test_what_has_failed_is_seen_to_fall_behind(bench: Workbench) -> None:
+    seen = Seen()
+    seen.fail_at = 2
+    await bench.book("a")
+    await bench.book("a")
+    subscriptions = await bench.start(bench.subscriber(seen))
+    with pytest.raises(SubscriptionFailedError):
+        await subscriptions.settle()
+
+    for _ in range(5):
+        await bench.book("b")
+    async with asyncio.timeout(10):
+        while bench.status("mail").head < 7:
+            await bench.storage.wait_for_news(7, seconds=0.01)
+
+    status = bench.status("mail")
+    assert (status.head, status.failed_at) == (7, 2)
+    assert status.lag_events >= 6

@@ -9,10 +9,12 @@ from headwater.domain.read_model import ReadModel
 from headwater.errors import (
     ConfigurationError,
     DuplicateValueError,
+    LimitExceededError,
     RoundTripError,
     RowConflictError,
     UnitOfWorkError,
 )
+from headwater.unit_of_work.collection import FIND_ROWS_MAX
 from headwater.unit_of_work.row_type import where
 from headwater.unit_of_work.units import Units
 from tests.unit_of_work.shop import Product
@@ -160,3 +162,17 @@ def test_a_read_model_names_its_key() -> None:
 
     with pytest.raises(ConfigurationError, match="names 'nmae'"):
         new_class("Misspelt", (ReadModel,), {"key": "nmae"})
+
+
+async def test_rows_beyond_the_limit_are_not_left_out_in_silence(units: Units) -> None:
+    async with units.unit_of_work() as unit:
+        for n in range(FIND_ROWS_MAX):
+            unit.collection(Product).put(Product(f"{n:04}", f"product {n}", Decimal(1)))
+    assert len(await names(units)) == FIND_ROWS_MAX
+
+    async with units.unit_of_work() as unit:
+        unit.collection(Product).put(Product("more", "one more", Decimal(1)))
+
+    with pytest.raises(LimitExceededError, match="Product rows found without a limit"):
+        await names(units)
+    assert len(await names(units, limit=FIND_ROWS_MAX + 1)) == FIND_ROWS_MAX + 1

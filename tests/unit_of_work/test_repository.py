@@ -6,6 +6,8 @@ import pytest
 
 from headwater.adapters.storage.memory import MemoryStorage
 from headwater.errors import (
+    AggregateError,
+    AggregateExistsError,
     AggregateNotFoundError,
     ConcurrencyError,
     DuplicateValueError,
@@ -104,11 +106,38 @@ async def test_reading_alone_commits_nothing_and_conflicts_with_nothing(units: U
     assert committed.position == 0
 
 
-async def test_adding_an_id_that_is_taken_conflicts(units: Units) -> None:
+async def test_adding_an_id_that_is_taken_is_said_at_once(units: Units) -> None:
     await opened(units)
+    tries = 0
 
-    with pytest.raises(ConcurrencyError):
-        await opened(units)
+    async def work(unit: UnitOfWork) -> None:
+        nonlocal tries
+        tries += 1
+        unit.repository(Account).add(Account.open("7", "Eve"))
+
+    with pytest.raises(AggregateExistsError, match=r"Account can't be added: .*'app\.account-7'"):
+        await units.run(work)
+
+    assert tries == 1
+
+
+async def test_who_looked_before_adding_runs_again_and_finds_it(units: Units) -> None:
+    seen: list[bool] = []
+
+    async def work(unit: UnitOfWork) -> None:
+        accounts = unit.repository(Account)
+        account = await accounts.find("7")
+        seen.append(account is not None)
+        if account is None:
+            await opened(units)
+            accounts.add(Account.open("7", "Eve"))
+        else:
+            account.deposit(1)
+
+    await units.run(work)
+
+    assert seen == [False, True]
+    assert await balance(units) == 101
 
 
 async def test_adding_what_the_unit_has_already_is_an_error(units: Units) -> None:
@@ -195,3 +224,12 @@ class TestStoredAsState:
 
         with pytest.raises(ConcurrencyError):
             await stale.commit()
+
+    async def test_an_attribute_that_would_not_be_stored_is_refused(self, units: Units) -> None:
+        unit = units.new()
+        customer = Customer.register(uuid4(), "ada@example.org")
+        customer.nickname = "Countess"  # type: ignore[attr-defined] # the point
+        unit.repository(Customer).add(customer)
+
+        with pytest.raises(AggregateError, match="has set 'nickname', which its class does not"):
+            await unit.commit()

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
@@ -194,29 +194,29 @@ class App:
         """
         return self._running().mediator
 
-    def send(self, request: Request[R], /, *, id: UUID | None = None) -> Coroutine[Any, Any, R]:
+    async def send(self, request: Request[R], /, *, id: UUID | None = None) -> R:
         """Hand *request* to its one handler; see `Mediator.send`."""
-        if id is None:
-            return self._running().mediator.send(request)
-        return self._running().mediator.send(request, id=id)
+        mediator = self._running().mediator
+        return await (mediator.send(request) if id is None else mediator.send(request, id=id))
 
-    def execute(
-        self, request: Request[R], /, *, id: UUID | None = None
-    ) -> Coroutine[Any, Any, Receipt[R]]:
-        """Send *request*; return its answer with the position of its commit."""
-        return self._running().mediator.execute(request, id=id)
+    async def execute(self, request: Request[R], /, *, id: UUID | None = None) -> Receipt[R]:
+        """Send *request*; return its answer with the position of its commit.
 
-    def publish(
+        The position is 0 if nothing was appended; waiting for it ends at once.
+        """
+        return await self._running().mediator.execute(request, id=id)
+
+    async def publish(
         self,
         message: object,
         /,
         *,
         strategy: Strategy | None = None,
         after_commit: bool = False,
-    ) -> Coroutine[Any, Any, None]:
+    ) -> None:
         """Hand *message* to all in this process who hear its type; see `Mediator.publish`."""
         mediator = self._running().mediator
-        return mediator.publish(message, strategy=strategy, after_commit=after_commit)
+        await mediator.publish(message, strategy=strategy, after_commit=after_commit)
 
     def stream(self, request: Request[R], /) -> Stream[R]:
         """Return the items that the handler of *request* yields; see `Mediator.stream`."""
@@ -300,7 +300,10 @@ class App:
             return subscription
         name = self._running().names.get(subscription)
         if name is None:
-            raise ConfigurationError(f"{subscription!r} is no projection or subscriber of the app.")
+            known = ", ".join(self._running().names.values()) or "(none)"
+            raise ConfigurationError(
+                f"{subscription!r} is no projection or subscriber of the app; there are: {known}."
+            )
         return name
 
     def _storage(self, storage: str | Storage) -> Storage:

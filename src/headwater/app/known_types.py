@@ -2,7 +2,7 @@
 
 import sys
 from inspect import isfunction
-from typing import Any, get_args, get_origin
+from typing import Any, cast, get_args, get_origin
 
 from headwater.domain.aggregate import Aggregate
 from headwater.domain.read_model import ReadModel
@@ -25,11 +25,11 @@ class KnownTypes:
 
     def notice(self, annotation: Any) -> None:
         """Remember which aggregates and read models handlers ask for."""
-        arguments = get_args(annotation)
-        if get_origin(annotation) is Repository:
-            self.aggregates[arguments[0]] = None
-        elif get_origin(annotation) is Collection:
-            self.models[arguments[0]] = None
+        if get_origin(annotation) not in (Repository, Collection):
+            return
+        wanted: Any = get_args(annotation)[0]
+        if isinstance(wanted, type) and issubclass(wanted, Aggregate | ReadModel):
+            self.take(cast("type[Any]", wanted))
 
     def take(self, *types: type[Any]) -> None:
         """Take over event types, aggregates and read models; base types stand for no event."""

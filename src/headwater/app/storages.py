@@ -36,5 +36,7 @@ def storage_of(url: str, *, clock: Clock) -> Storage:
     make = _BY_SCHEME.get(scheme)
     if make is None:
         known = ", ".join(f"{name}://" for name in _BY_SCHEME)
+        if scheme == url:
+            raise ConfigurationError(f"{url!r} is no URL; a file is named as 'sqlite:///{url}'.")
         raise ConfigurationError(f"No storage for {scheme!r} URLs; there are: {known}.")
     return make(url, clock)

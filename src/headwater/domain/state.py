@@ -172,9 +172,15 @@ def state_of(aggregate: "Aggregate[Any]") -> msgspec.Struct:
     """Return the state of *aggregate* as its `state_type`; the values are not copied.
 
     Raises:
-        AggregateError: an attribute has no value.
+        AggregateError: an attribute has no value, or has one and is not annotated.
     """
     state_type = aggregate.state_type()
+    stray = [name for name in vars(aggregate) if name not in state_type.__struct_fields__]
+    if stray:
+        raise AggregateError(
+            f"{type(aggregate).__name__} {aggregate.id} has set {', '.join(map(repr, stray))}, "
+            f"which its class does not annotate, so it would not be stored. Annotate it there."
+        )
     values: dict[str, Any] = {}
     for name in state_type.__struct_fields__:
         try:

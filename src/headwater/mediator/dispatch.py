@@ -122,8 +122,8 @@ class Dispatch:
         if plan is None:
             raise HandlerNotFoundError(
                 request_type,
-                f"No handler for {name}. Register one that takes it, or include the table that "
-                f"has it. (What is published goes to publish().)",
+                f"{_no_handler(request_type)} Register one that takes it, or include the table "
+                f"that has it; is its module imported? (What is published goes to publish().)",
             ) from None
         if (plan.signature.kind is Kind.STREAM) is not stream:
             streams = (
@@ -228,6 +228,12 @@ class Dispatch:
 
     def _built(self, behaviours: Iterable[BehaviourPlan]) -> list[AsyncFunction]:
         return [self._build(behaviour.call) for behaviour in behaviours]
+
+
+def _no_handler(request_type: type) -> str:
+    if issubclass(request_type, type):
+        return "A class was sent; send an instance of it."
+    return f"No handler for {request_type.__name__}."
 
 
 def _own_strategy(listener: ListenerPlan, strategy: Strategy) -> Strategy | None:

@@ -7,6 +7,8 @@ from uuid import UUID
 
 import msgspec
 
+from headwater.domain.aggregate import Aggregate
+from headwater.domain.read_model import ReadModel
 from headwater.errors import ConfigurationError, UnitOfWorkError
 from headwater.mediator.registrations import Strategy
 from headwater.mediator.responses import response_type_of
@@ -224,11 +226,12 @@ def unit_values(annotation: Any) -> Callable[[], Any] | None:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if annotation is UnitOfWork:
         return _current_unit
+    wanted = {Repository: Aggregate, Collection: ReadModel}.get(origin)
+    if wanted is None or not (isinstance(arguments[0], type) and issubclass(arguments[0], wanted)):
+        return None
     if origin is Repository:
         return lambda: _current_unit().repository(arguments[0])
-    if origin is Collection:
-        return lambda: _current_unit().collection(arguments[0])
-    return None
+    return lambda: _current_unit().collection(arguments[0])
 
 
 def _current_unit() -> UnitOfWork:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from contextvars import Context, copy_context
 from typing import Final
 
@@ -85,6 +86,7 @@ class Runner:
         self._stopping = False
         self._outrun = False
         self._waiting: asyncio.Task[int] | None = None
+        self._following: asyncio.Task[None] | None = None
 
     # ------------------------------------------------------------------ start and stop
 
@@ -117,6 +119,8 @@ class Runner:
         """Begin to work in a task of its own; again, after it has failed or was stopped."""
         if not self.running:
             self._stopping, self._failure = False, None
+            if self._following is not None:
+                self._following.cancel()
             self.progress.restart()
             self._task = asyncio.create_task(
                 self._run(),
@@ -132,8 +136,17 @@ class Runner:
         self._stopping = True
         if self._waiting is not None:
             self._waiting.cancel()
+        if self._following is not None:
+            self._following.cancel()
         if self._task is not None:
-            await asyncio.wait((self._task,), timeout=grace_seconds)
+            _, late = await asyncio.wait((self._task,), timeout=grace_seconds)
+            if late:
+                _log.warning(
+                    "Subscription %r did not end within %s s and is cut off; what it had not "
+                    "finished comes again",
+                    self.subscription.name,
+                    grace_seconds,
+                )
             self._task.cancel()
             await asyncio.wait((self._task,))
         if self._state is not SubscriptionState.FAILED:
@@ -306,10 +319,17 @@ class Runner:
         failure.__cause__ = error
         return failure
 
+    async def _follow_head(self) -> None:
+        """Keep the status true: what has failed falls behind further and further."""
+        with suppress(StorageError):
+            while True:
+                self._head = await self._log.wait_for_news(self._head, seconds=NEWS_SECONDS)
+
     def _fail(self, failure: SubscriptionFailedError) -> None:
         self._state = SubscriptionState.FAILED
         self._failure = failure
         self.progress.fail(failure)
+        self._following = asyncio.create_task(self._follow_head())
         _log.error("%s", failure, exc_info=failure.__cause__)
 
 

@@ -1,10 +1,10 @@
 """Collections: read models by key, or found by their indexed fields; written within a unit."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from headwater.domain.read_model import ReadModel
-from headwater.errors import UnitOfWorkError
+from headwater.errors import LimitExceededError, UnitOfWorkError
 from headwater.ports.changes import RowChange
 from headwater.ports.rows import Comparison, Rows
 from headwater.unit_of_work.pending_rows import PendingRows
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 M = TypeVar("M", bound=ReadModel)
+
+FIND_ROWS_MAX: Final = 1000
+"""The most rows that `Collection.find` returns when it is given no limit."""
 
 
 class Collection(Generic[M]):
@@ -41,24 +44,35 @@ class Collection(Generic[M]):
         self,
         *filters: Filter,
         order_by: str | Sequence[str] = (),
-        limit: int = 100,
+        limit: int | None = None,
         offset: int = 0,
         **equal: Any,
     ) -> list[M]:
         """Return committed rows for which all conditions hold.
 
         ``await summaries.find(where("total") > 100, customer_id="7", order_by="-total")``.
-        Fields must be indexed; ties and the default order go by key.
+        Fields must be indexed; ties and the default order go by key. Without *limit* all rows
+        come, and more than `FIND_ROWS_MAX` are an error: read those in pages.
 
         Raises:
+            LimitExceededError: no *limit* was given, and there are too many rows.
             ConfigurationError: a field is not indexed.
             ValueError: *limit* is not in 1 … `ROWS_MAX`, or *offset* is negative.
         """
         order = (order_by,) if isinstance(order_by, str) else order_by
         query = self._type.query(
-            (*filters, *_equalities(equal)), order_by=order, limit=limit, offset=offset
+            (*filters, *_equalities(equal)),
+            order_by=order,
+            limit=FIND_ROWS_MAX + 1 if limit is None else limit,
+            offset=offset,
         )
         found = await self._rows.find_rows(self._type.name, query)
+        if limit is None and len(found) > FIND_ROWS_MAX:
+            raise LimitExceededError(
+                f"{self._type.model.__name__} rows found without a limit (give limit= and offset=)",
+                limit=FIND_ROWS_MAX,
+                actual=len(found),
+            )
         return [self._type.decode(row) for row in found]
 
     async def count(self, *filters: Filter, **equal: Any) -> int:

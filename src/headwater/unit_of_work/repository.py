@@ -52,6 +52,9 @@ class Repository(Generic[A]):
     def add(self, aggregate: A) -> None:
         """Take over a new *aggregate*; its stream must be empty at the commit.
 
+        If it is not, the commit raises `AggregateExistsError`; where `find` had found nothing
+        before, the handler runs again instead, and finds it.
+
         Raises:
             UnitOfWorkError: it was stored before, or its id was got or added already.
         """
@@ -71,7 +74,7 @@ class Repository(Generic[A]):
                 f"unit of work that changes it."
             )
         self._unit.aggregates.track(
-            key, Tracked(self._type.stream_id(aggregate.id), aggregate, base=0)
+            key, Tracked(self._type.stream_id(aggregate.id), aggregate, base=0, added=known is None)
         )
 
     async def _load(self, id: UUID | str | int, key: tuple[type, str]) -> Tracked:

@@ -37,7 +37,7 @@ class StandaloneRepository(Generic[A]):
         """Store a new *aggregate*.
 
         Raises:
-            ConcurrencyError: its id is taken.
+            AggregateExistsError: its id is taken.
         """
 
         async with self._units.unit_of_work() as unit:

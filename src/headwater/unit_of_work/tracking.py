@@ -25,10 +25,10 @@ class Tracked:
     `base` is the stream version that its decisions rest on; `sealed` holds its new events, of
     which the first `inherited` came from the unit around this one. `row_version` belongs to
     aggregates that are stored as state. `aggregate` is None where none was found: then only
-    its absence is guarded.
+    its absence is guarded. `added` says that a new one was added and nobody had looked before.
     """
 
-    __slots__ = ("aggregate", "base", "inherited", "row_version", "sealed", "stream_id")
+    __slots__ = ("added", "aggregate", "base", "inherited", "row_version", "sealed", "stream_id")
 
     def __init__(
         self,
@@ -38,9 +38,10 @@ class Tracked:
         base: int,
         row_version: int = 0,
         inherited: tuple[Sealed, ...] = (),
+        added: bool = False,
     ) -> None:
         self.stream_id, self.aggregate = stream_id, aggregate
-        self.base, self.row_version = base, row_version
+        self.base, self.row_version, self.added = base, row_version, added
         self.inherited = len(inherited)
         self.sealed: list[Sealed] = list(inherited)
 

@@ -10,7 +10,7 @@ from headwater.clock import microseconds_since_epoch
 from headwater.domain.aggregate import Aggregate, Pending
 from headwater.domain.decider import Decider
 from headwater.domain.read_model import ReadModel
-from headwater.errors import UnitOfWorkError
+from headwater.errors import AggregateExistsError, ConcurrencyError, UnitOfWorkError
 from headwater.ids import new_id
 from headwater.metadata import current_context
 from headwater.ports.changes import (
@@ -264,10 +264,15 @@ class UnitOfWork:
 
         Raises:
             ConflictError: what the decisions rest on has changed; nothing was written.
+            AggregateExistsError: an aggregate was added under an id that is taken.
             StorageError, DeadlineExceededError: as `Storage.commit`.
         """
         changes = self.changes(checkpoints=checkpoints)
-        committed = Committed() if changes.empty else await self._units.storage.commit(changes)
+        try:
+            committed = Committed() if changes.empty else await self._units.storage.commit(changes)
+        except ConcurrencyError as conflict:
+            self._raise_if_taken(conflict)
+            raise
         self._done = True
         for tracked in self.aggregates:
             if tracked.aggregate is not None:
@@ -275,6 +280,13 @@ class UnitOfWork:
         return committed
 
     # ---------------------------------------------------------------------- internals
+
+    def _raise_if_taken(self, conflict: ConcurrencyError) -> None:
+        """Running again can't help an `add` that looks at nothing."""
+        for tracked in self.aggregates:
+            if tracked.added and tracked.stream_id == conflict.stream_id:
+                name = type(tracked.aggregate).__name__
+                raise AggregateExistsError(name, conflict.stream_id, conflict.actual) from conflict
 
     def _seal(
         self,

@@ -212,7 +212,9 @@ class MemoryStorage:
 
     def _check_open(self) -> None:
         if not self._open:
-            raise StorageClosedError("The storage is not open; call open() first.")
+            raise StorageClosedError(
+                "The storage is not open, or was closed meanwhile: nothing was done."
+            )
 
     async def _let_others_run(self) -> None:
         """Yield as any read of a real storage does, or a polling loop would starve the rest."""

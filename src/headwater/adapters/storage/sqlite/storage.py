@@ -34,7 +34,7 @@ PARTITIONS_MAX: Final = 1024
 _VERSION_MAX: Final = 2**63 - 1
 _SYSTEM_CLOCK: Final = SystemClock()
 _NOTHING: Final = Committed()
-_CLOSED: Final = "The storage is not open; call open() first."
+_CLOSED: Final = "The storage is not open, or was closed meanwhile: nothing was done."
 
 _Result = TypeVar("_Result")
 
