@@ -9,7 +9,7 @@ import msgspec
 
 from headwater.domain.appliers import Appliers, event_name
 from headwater.domain.header import Stored, check_body, check_unique, header_name
-from headwater.domain.state import copy_of_state, default_makers, make_state_type
+from headwater.domain.state import copied, copy_of_state, default_makers, make_state_type
 from headwater.errors import (
     AggregateError,
     ApplyError,
@@ -202,6 +202,8 @@ class Aggregate(Generic[IdT]):
         if occurred_at is not None and occurred_at.tzinfo is None:
             raise ValueError(f"{occurred_at!r} has no time zone; use an aware datetime such as UTC")
         apply = self.__applier_of(event, self.version + 1)
+        # The state may take over a list of the event and change it later; what happened stays.
+        kept = copied(event, {})
         before = copy_of_state(self.__dict__)
         self.__applying = True
         try:
@@ -214,7 +216,7 @@ class Aggregate(Generic[IdT]):
             raise
         finally:
             self.__applying = False
-        self.__pending.append(Pending(event, occurred_at, tuple(tags)))
+        self.__pending.append(Pending(kept, occurred_at, tuple(tags)))
 
     def replay(self, events: Iterable[object]) -> None:
         """Apply stored *events* that follow on `committed_version`. For repositories.

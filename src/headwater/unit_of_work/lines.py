@@ -5,7 +5,12 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from contextvars import ContextVar
 
-from headwater.errors import ConflictError
+from headwater.errors import (
+    ConcurrencyError,
+    ConflictError,
+    RowConflictError,
+    TagConditionError,
+)
 
 _standing: ContextVar[bool] = ContextVar("headwater_standing_in_line", default=False)
 
@@ -27,8 +32,7 @@ class Lines:
         # waits for would wait for ever.
         if _standing.get():
             return nullcontext()
-        contended = getattr(conflict, "stream_id", None) or getattr(conflict, "key", None)
-        return self._place(str(contended))
+        return self._place(_contended(conflict))
 
     @asynccontextmanager
     async def _place(self, contended: str) -> AsyncGenerator[None]:
@@ -43,3 +47,15 @@ class Lines:
             self._lengths[contended] -= 1
             if not self._lengths[contended]:
                 del self._lengths[contended], self._locks[contended]
+
+
+def _contended(conflict: ConflictError) -> str:
+    match conflict:
+        case ConcurrencyError():
+            return f"stream {conflict.stream_id}"
+        case RowConflictError():
+            return f"row {conflict.key} of {conflict.collection}"
+        case TagConditionError():
+            return f"tags {conflict.tags}"
+        case _:
+            return type(conflict).__name__

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from uuid import UUID
 
 from headwater.domain.aggregate import Aggregate
-from headwater.errors import AggregateNotFoundError, UnitOfWorkError
+from headwater.errors import AggregateNotFoundError, ConflictError, UnitOfWorkError
 from headwater.unit_of_work.tracking import Tracked
 
 if TYPE_CHECKING:
@@ -81,4 +81,8 @@ class Repository(Generic[A]):
         around = self._unit.aggregates.around(key)
         if around is None:
             return await self._type.load(id)
-        return await self._type.load_onto(id, around)
+        try:
+            return await self._type.load_onto(id, around)
+        except ConflictError:
+            self._unit.note_conflict()
+            raise

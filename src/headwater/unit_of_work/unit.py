@@ -10,7 +10,13 @@ from headwater.clock import microseconds_since_epoch
 from headwater.domain.aggregate import Aggregate, Pending
 from headwater.domain.decider import Decider
 from headwater.domain.read_model import ReadModel
-from headwater.errors import AggregateExistsError, ConcurrencyError, UnitOfWorkError
+from headwater.domain.state import copied
+from headwater.errors import (
+    AggregateExistsError,
+    ConcurrencyError,
+    ConflictError,
+    UnitOfWorkError,
+)
 from headwater.ids import new_id
 from headwater.metadata import current_context
 from headwater.ports.changes import (
@@ -76,8 +82,11 @@ class UnitOfWork:
         self._conditions: list[TagCondition] = []
         self._receipts: list[NewReceipt] = []
         self._after_commit: list[Callable[[], Awaitable[None]]] = []
+        self._merged_from = len(parent._appends) if parent else 0
         self._poison: BaseException | None = None
+        self._under_way = 0
         self._done = False
+        self.conflicted = False
 
     # ---------------------------------------------------------------- what handlers call
 
@@ -108,7 +117,9 @@ class UnitOfWork:
         self._check_writable()
         check_stream_id(stream_id)
         envelope = Envelope.of(current_context())
-        sealed = [self._seal(event, envelope, occurred_at, tags) for event in events]
+        # Whoever appends a list may go on to change it; what happened stays.
+        kept = [copied(event, {}) for event in events]
+        sealed = [self._seal(event, envelope, occurred_at, tags) for event in kept]
         self._appends.append((stream_id, expected, sealed))
 
     def require(self, condition: TagCondition) -> None:
@@ -125,7 +136,8 @@ class UnitOfWork:
     def after_commit(self, callback: Callable[[], Awaitable[None]]) -> None:
         """Call *callback* after the outermost commit; never, if there is none.
 
-        A rerun starts from an empty list. What it raises is reported, not raised.
+        A rerun starts from an empty list. What it raises is reported, not raised. It is lost by
+        a crash, and where the caller is cancelled while the commit is under way.
         """
         self.check_open()
         self._after_commit.append(callback)
@@ -159,11 +171,17 @@ class UnitOfWork:
         """
         self.check_open()
         child.check_not_poisoned()
+        child.check_nothing_under_way()
+        self._check_apart(child)
         self.seal()
         child.seal()
         if any(tracked.written for tracked in child.aggregates):
             child._check_writable()
-        self.aggregates.merge(child.aggregates)
+        try:
+            self.aggregates.merge(child.aggregates)
+        except ConflictError:
+            self.note_conflict()
+            raise
         self.rows.merge(child.rows)
         self._appends += child._appends
         self._conditions += child._conditions
@@ -203,6 +221,31 @@ class UnitOfWork:
                 f"Mediator and send with separate=True and an id: that has a commit of its own."
             ) from self._poison
 
+    def enter(self) -> None:
+        """Let a message join; `leave` must follow, and nothing is committed before it.
+
+        Raises:
+            UnitOfWorkError: the unit is committed, or is being committed.
+        """
+        self.check_open()
+        self._under_way += 1
+
+    def leave(self) -> None:
+        """Note that a message that joined has ended."""
+        self._under_way -= 1
+
+    def check_nothing_under_way(self) -> None:
+        """Raise `UnitOfWorkError` if a message that joined has not ended."""
+        if self._under_way:
+            raise UnitOfWorkError(
+                "A message that was sent inside this unit of work is still under way when its "
+                "handler ends, so nothing was committed. Await what you send."
+            )
+
+    def close(self) -> None:
+        """Let nothing more join or be collected; what was not committed is dropped."""
+        self._done = True
+
     def check_open(self) -> None:
         """Raise `UnitOfWorkError` if the unit was committed or merged."""
         if self._done:
@@ -235,6 +278,7 @@ class UnitOfWork:
         """
         self.check_open()
         self.check_not_poisoned()
+        self.check_nothing_under_way()
         self.seal()
         writes, guards = self._appends_of_aggregates()
         writes += [
@@ -268,21 +312,42 @@ class UnitOfWork:
             StorageError, DeadlineExceededError: as `Storage.commit`.
         """
         changes = self.changes(checkpoints=checkpoints)
+        sealed = [(tracked.aggregate, len(tracked.written)) for tracked in self.aggregates]
+        # From here on nobody may join: what came now would not be in the changes.
+        self.close()
         try:
             committed = Committed() if changes.empty else await self._units.storage.commit(changes)
-        except ConcurrencyError as conflict:
+        except ConflictError as conflict:
             self._raise_if_taken(conflict)
+            self.note_conflict()
             raise
-        self._done = True
-        for tracked in self.aggregates:
-            if tracked.aggregate is not None:
-                tracked.aggregate.changes_committed()
+        for aggregate, count in sealed:
+            if aggregate is not None:
+                aggregate.changes_committed(count)
         return committed
+
+    def note_conflict(self) -> None:
+        """Remember that a conflict was this unit's own, so that running again may help."""
+        unit: UnitOfWork | None = self
+        while unit is not None:
+            unit.conflicted = True
+            unit = unit._parent
 
     # ---------------------------------------------------------------------- internals
 
-    def _raise_if_taken(self, conflict: ConcurrencyError) -> None:
+    def _check_apart(self, child: "UnitOfWork") -> None:
+        since = {stream for stream, _, _ in self._appends[child._merged_from :]}
+        for stream, _, _ in child._appends:
+            if stream in since:
+                raise UnitOfWorkError(
+                    f"Stream {stream!r} was written by two handlers that ran in parallel. Publish "
+                    f"sequentially, or write it in one of them."
+                )
+
+    def _raise_if_taken(self, conflict: ConflictError) -> None:
         """Running again can't help an `add` that looks at nothing."""
+        if not isinstance(conflict, ConcurrencyError):
+            return
         for tracked in self.aggregates:
             if tracked.added and tracked.stream_id == conflict.stream_id:
                 name = type(tracked.aggregate).__name__

@@ -13,7 +13,7 @@ from headwater.clock import Clock, SystemClock
 from headwater.domain.aggregate import Aggregate
 from headwater.domain.decider import Decider
 from headwater.domain.read_model import ReadModel
-from headwater.errors import ConflictError, IdempotencyConflictError, ReceiptExistsError
+from headwater.errors import ConflictError, IdempotencyConflictError
 from headwater.messages import options_of
 from headwater.ports.changes import CheckpointMove, Committed, NewReceipt
 from headwater.ports.rows import CollectionSpec
@@ -170,6 +170,7 @@ class Units:
             yield unit
             await unit.commit()
         finally:
+            unit.close()
             CURRENT_UNIT.reset(token)
         await self.call_back(unit)
 
@@ -184,10 +185,10 @@ class Units:
     ) -> Done[T]:
         """Run *work* in a fresh unit of work, commit, and run it again after a conflict.
 
-        This is the one place where conflicts are retried, at most `conflict_reruns_max` times;
-        then the conflict is raised. From the second try on, contenders for one stream or row
-        in this process wait in line, so each of them gets its turn. If *work* raises, nothing
-        is written. With *once*, a message that was handled before gives the stored outcome.
+        This is the one place where conflicts are retried, those of the unit itself, and at most
+        `conflict_reruns_max` times; then the conflict is raised. From the second try on,
+        contenders for one stream or row in this process wait in line, so each of them gets its
+        turn. If *work* raises, nothing is written. With *once*, a message that was handled before gives the stored outcome.
         *checkpoints* gives the moves to commit with the effects, from what *work* returned.
 
         Raises:
@@ -226,15 +227,18 @@ class Units:
             try:
                 async with place:
                     done = await self._attempt(unit, work, once, checkpoints)
-            except ConflictError as conflict:
-                if reruns == self._conflict_reruns_max:
+            except Exception as error:
+                # Somebody else may have handled the same message meanwhile: then that counts.
+                if once is not None and (known := await self._known(once)) is not None:
+                    return known
+                if (
+                    not isinstance(error, ConflictError)
+                    or not unit.conflicted
+                    or reruns == self._conflict_reruns_max
+                ):
                     raise
                 reruns += 1
-                place = self._lines.place_for(conflict)
-            except ReceiptExistsError:
-                if once is None or (known := await self._known(once)) is None:
-                    raise
-                return known
+                place = self._lines.place_for(error)
             else:
                 await self.call_back(unit)
                 return done
@@ -268,6 +272,7 @@ class Units:
             moves = checkpoints(result) if checkpoints is not None else ()
             return Done(result, await unit.commit(checkpoints=moves))
         finally:
+            unit.close()
             CURRENT_UNIT.reset(token)
 
     async def _known(self, once: Idempotency[T]) -> Done[T] | None:
