@@ -96,10 +96,13 @@ class Storage(Log, Rows, Protocol):
                 `indexed` values than its collection (a deleted row needs none).
             DeadlineExceededError: the deadline has passed.
             ReceiptExistsError: a receipt is there already, with the same digest.
-            IdempotencyConflictError: a receipt is there with another digest; or some event ids
-                are known and others are not, or with other content, stream or order.
+            IdempotencyConflictError: a receipt is there with another digest.
             CheckpointConflictError: a checkpoint is not where `expected` says, or its
                 subscription or partition is not open in this storage (`actual` is then -1).
+                It comes before all that appends are refused for, so that a worker which was
+                outrun hears of that, and not of what the other has appended.
+            IdempotencyConflictError: some event ids are known and others are not, or with
+                other content, stream or order.
             ConcurrencyError: a stream is not at its expected version.
             TagConditionError: a matching event came after the condition's position; the error
                 names the first of them.

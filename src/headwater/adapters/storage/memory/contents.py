@@ -87,8 +87,8 @@ class MemoryContents:
         if changes.deadline is not None and now > changes.deadline:
             raise DeadlineExceededError("Commit", from_microseconds(changes.deadline))
         self._check_receipts(changes.receipts)
-        staged = self.log.stage(changes.appends, now=now)
         moved = self._check_checkpoints(changes.checkpoints)
+        staged = self.log.stage(changes.appends, now=now)
         self.log.check_versions(changes.appends, staged)
         for condition in changes.conditions:
             self.log.check_condition(condition, staged)

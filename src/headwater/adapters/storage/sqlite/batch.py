@@ -135,9 +135,9 @@ class Batch:
         head_before = self._log.head
         if changes.receipts:
             self._check_receipts(changes.receipts)
-        staged = [self._log.stage(append) for append in changes.appends]
         for move in changes.checkpoints:
             self._move(move)
+        staged = [self._log.stage(append) for append in changes.appends]
         for one in staged:
             self._log.check_expected(one)
         if changes.conditions:

@@ -48,8 +48,8 @@ FAULTS: list[tuple[type[HeadwaterError], Changes]] = [
         IdempotencyConflictError,
         Changes(receipts=(msgspec.structs.replace(OTHER_RECEIPT, digest=b"other"),)),
     ),
-    (IdempotencyConflictError, Changes(appends=(append("order-2", EVENT),))),
     (CheckpointConflictError, Changes(checkpoints=(CheckpointMove("totals", 0, 1, 2),))),
+    (IdempotencyConflictError, Changes(appends=(append("order-2", EVENT),))),
     (
         ConcurrencyError,
         Changes(appends=(append("order-1", new_event(), expected=ExpectedVersion.no_stream()),)),
