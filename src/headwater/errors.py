@@ -441,6 +441,17 @@ class SubscriptionError(HeadwaterError):
     """A subscription can't go on or can't be waited for."""
 
 
+class HandlerCancelledError(HeadwaterError):
+    """A handler raised `CancelledError` though nobody had cancelled it."""
+
+    def __init__(self, subscription: str) -> None:
+        self.subscription = subscription
+        super().__init__(
+            f"The handler of {subscription!r} raised CancelledError, though nobody cancelled it. "
+            f"Await what it cancels, and let only its own cancellation out."
+        )
+
+
 class SubscriptionFailedError(SubscriptionError):
     """A subscription stopped because a handler failed; the handler's error is the cause."""
 

@@ -79,6 +79,7 @@ class App:
         self._wiring: Wiring | None = None
         self._subscriptions: Subscriptions | None = None
         self._closing: AsyncExitStack | None = None
+        self._starting = False
         self._stopping = False
 
     @property
@@ -128,14 +129,17 @@ class App:
             StorageError: a storage can't be used.
             ConfigurationError: it is running already.
         """
-        if self._closing is not None:
+        if self._closing is not None or self._starting:
             raise ConfigurationError(f"App {self.name!r} is running already.")
         wiring = self._wired()
+        self._starting = True
         try:
             self._closing = await self._open(wiring)
         except BaseException:
             self._wiring = self._container = None
             raise
+        finally:
+            self._starting = False
 
     async def _open(self, wiring: Wiring) -> AsyncExitStack:
         async with AsyncExitStack() as opened:

@@ -30,12 +30,20 @@ class Progress:
         self._failure = failure
         for _, _, future in self._waiting:
             if not future.done():
-                future.set_exception(failure)
+                future.set_result(None)
         self._waiting.clear()
 
     def restart(self) -> None:
         """Forget the failure."""
         self._failure = None
+
+    def check(self) -> None:
+        """Raise the failure anew, if there is one: a raised error keeps where it was raised."""
+        if self._failure is not None:
+            failed = self._failure
+            raise SubscriptionFailedError(
+                failed.subscription, position=failed.position, problem=failed.problem
+            ) from failed.__cause__
 
     async def wait_for(self, position: int, *, seconds: float | None) -> None:
         """Return when *position* is reached.
@@ -46,14 +54,14 @@ class Progress:
         """
         if self.position >= position:
             return
-        if self._failure is not None:
-            raise self._failure
+        self.check()
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         entry = (position, next(self._order), future)
         heapq.heappush(self._waiting, entry)
         try:
             async with asyncio.timeout(seconds):
                 await future
+            self.check()
         except TimeoutError as error:
             raise WaitTimeoutError(
                 self._subscription,

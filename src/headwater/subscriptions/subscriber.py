@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from headwater.errors import ConflictError
+from headwater.errors import ConflictError, HandlerCancelledError
 from headwater.ids import derived_id
 from headwater.metadata import CURRENT_CONTEXT
 from headwater.ports.log import StoredEvent
@@ -113,9 +113,13 @@ class SubscriberConsumer:
             for done, arrival in enumerate(batch.arrivals):
                 try:
                     await self._hand_over(arrival, unit)
-                except ConflictError:
-                    raise
-                except Exception as error:  # noqa: BLE001 - the end of a delivery: told in the status
+                except asyncio.CancelledError:
+                    if _cancelled_from_outside():
+                        raise
+                    return Worked(done, HandlerCancelledError(self._subscription))
+                except Exception as error:
+                    if isinstance(error, ConflictError) and unit.conflicted:
+                        raise
                     return Worked(done, error)
             return Worked(len(batch.arrivals))
 
@@ -131,9 +135,15 @@ class SubscriberConsumer:
             await self._handle(arrival)
             unit.merge(child)
         finally:
+            child.close()
             _CURRENT.reset(delivered)
             CURRENT_UNIT.reset(current)
             CURRENT_CONTEXT.reset(context)
+
+
+def _cancelled_from_outside() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _ids_for(subscription: str, stored: StoredEvent) -> IdSource:

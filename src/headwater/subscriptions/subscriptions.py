@@ -101,6 +101,7 @@ class Subscriptions:
         settled = -1
         while (head := await self._log.head()) != settled:
             for runner in self._runners.values():
+                runner.progress.check()
                 left = max(0.0, deadline - asyncio.get_running_loop().time())
                 await runner.progress.wait_for(head, seconds=left)
             settled = head
