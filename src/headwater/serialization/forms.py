@@ -1,7 +1,7 @@
 """How one type is written as JSON and read back."""
 
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import NoneType
 from typing import Any, Final, NamedTuple
 
@@ -13,6 +13,7 @@ from headwater.serialization.foreign import is_pydantic_class
 from headwater.serialization.sameness import fields_of
 
 ENCODER: Final = msgspec.json.Encoder()
+_SORTED: Final = msgspec.json.Encoder(order="sorted")
 
 ENCODE_ERRORS: Final = (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError)
 """What writing a value can raise; pydantic's errors are `ValueError`s."""
@@ -21,8 +22,16 @@ DECODE_ERRORS: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 """What reading bad text can raise."""
 
 
+_SETS: Final = (inspect.SetType, inspect.FrozenSetType)
+
+
 class Form(NamedTuple):
-    """How a type is encoded, decoded, and encoded independently of the order of fields."""
+    """How a type is encoded, decoded, and encoded independently of the order of fields.
+
+    What `encode` returns depends on the value alone. Sets are therefore written in the order of
+    their members' text: that of their hashes is another one in each process, and the same
+    append from there would look like another.
+    """
 
     encode: Callable[[Any], bytes]
     decode: Callable[[str | bytes], Any]
@@ -41,19 +50,85 @@ def form_of(of: Any) -> Form:
     if problem is not None:
         raise MessageTypeError(_explained(of, problem, frozenset())) from error
     decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(of)
+    if any(isinstance(part, _SETS) for part in _parts(inspect.type_info(of), set())):
+        return _form_with_sets(_plain, decoder.decode)
     return Form(ENCODER.encode, decoder.decode, _canonical)
 
 
-def _canonical(value: Any) -> bytes:
+def _plain(value: Any) -> Any:
     # An encoder with an order takes no dicts with keys that aren't text; `to_builtins` does.
-    return ENCODER.encode(msgspec.to_builtins(value, str_keys=True, order="sorted"))
+    return msgspec.to_builtins(value, str_keys=True)
+
+
+def _canonical(value: Any) -> bytes:
+    return _SORTED.encode(_plain(value))
+
+
+def _form_with_sets(plain_of: Callable[[Any], Any], decode: Callable[[str | bytes], Any]) -> Form:
+    # An encoder with an order would do for strings and numbers only: it compares the members,
+    # which enums, records and mixed types don't support, and of sets it means subsets.
+    def encode(value: Any) -> bytes:
+        return ENCODER.encode(_ordered(value, plain_of(value)))
+
+    def canonical(value: Any) -> bytes:
+        return _SORTED.encode(_ordered(value, plain_of(value)))
+
+    return Form(encode, decode, canonical)
+
+
+def _ordered(value: object, plain: object) -> Any:
+    """Sort in *plain*, the JSON form of *value*, what stands for the members of sets."""
+    if isinstance(plain, list | tuple):
+        shown = typing.cast("Sequence[Any]", plain)
+        members = _members(value)
+        if len(members) != len(shown):
+            return shown
+        ordered: list[Any] = [*map(_ordered, members, shown)]
+        if isinstance(value, set | frozenset):
+            ordered.sort(key=_SORTED.encode)
+        return ordered
+    if isinstance(plain, dict):
+        entries = typing.cast("dict[str, Any]", plain)
+        for name, part in _entries(value, entries):
+            if name in entries:
+                entries[name] = _ordered(part, entries[name])
+        return entries
+    return plain
+
+
+def _members(value: object) -> Sequence[object]:
+    """Return what an array in JSON stands for, one by one."""
+    if not isinstance(value, msgspec.Struct):
+        arrays = list, tuple, set, frozenset
+        return [*typing.cast("Iterable[object]", value)] if isinstance(value, arrays) else []
+    tag = [value.__struct_config__.tag] if value.__struct_config__.tag is not None else []
+    return [*tag, *(getattr(value, name) for name in value.__struct_fields__)]
+
+
+def _entries(value: object, plain: Iterable[str]) -> Iterable[tuple[str, object]]:
+    """Return what the entries of an object in JSON stand for, by their names there."""
+    if isinstance(value, Mapping):
+        return zip(plain, typing.cast("Mapping[object, object]", value).values(), strict=False)
+    return [(shown, getattr(value, name, None)) for shown, name in _names(type(value))]
+
+
+def _names(cls: Any) -> Iterable[tuple[str, str]]:
+    """Return the fields of a record class, each by its name in JSON and in Python."""
+    if issubclass(cls, msgspec.Struct):
+        return zip(cls.__struct_encode_fields__, cls.__struct_fields__, strict=True)
+    fields = getattr(cls, "__pydantic_fields__", None)
+    if fields is not None:
+        return [(field.serialization_alias or name, name) for name, field in fields.items()]
+    return [(name, name) for name in fields_of(cls) or ()]
 
 
 def _problem_of(of: Any) -> tuple[str | None, Exception | None]:
     """Say why msgspec can't read values of a type back, None if it can."""
     try:
         msgspec.json.Decoder(of)
-        custom = next(_custom_types(inspect.type_info(of), set()), None)
+        parts = _parts(inspect.type_info(of), set())
+        # Types that msgspec takes without knowing how to read them.
+        custom = next((one.cls for one in parts if isinstance(one, inspect.CustomType)), None)
     except (TypeError, NameError, AttributeError, RecursionError) as error:
         return str(error), error
     if custom is not None:
@@ -81,20 +156,37 @@ def _pydantic_form(cls: Any) -> Form:
     def decode(text: str | bytes) -> Any:
         return cls.__pydantic_validator__.validate_json(text, strict=True)
 
-    def canonical(value: Any) -> bytes:
-        return _canonical(msgspec.json.decode(encode(value)))
+    def plain(value: Any) -> Any:
+        return value.__class__.__pydantic_serializer__.to_python(
+            value, mode="json", by_alias=True, warnings="error"
+        )
 
+    def canonical(value: Any) -> bytes:
+        return _SORTED.encode(msgspec.json.decode(encode(value)))
+
+    if _has_sets(cls.__pydantic_core_schema__):
+        return _form_with_sets(plain, decode)
     return Form(encode, decode, canonical)
 
 
-def _custom_types(part: object, seen: set[type]) -> Iterator[Any]:
-    """Find the types that msgspec takes without knowing how to read them."""
-    if isinstance(part, inspect.CustomType):
-        yield part.cls
-    elif isinstance(part, tuple):
+def _has_sets(schema: object) -> bool:
+    """Return whether a set stands anywhere in one of pydantic's core schemas."""
+    if isinstance(schema, dict):
+        parts = typing.cast("dict[str, object]", schema)
+        return parts.get("type") in {"set", "frozenset"} or any(map(_has_sets, parts.values()))
+    if isinstance(schema, list | tuple):
+        return any(map(_has_sets, typing.cast("Iterable[object]", schema)))
+    return False
+
+
+def _parts(part: object, seen: set[type]) -> Iterator[inspect.Type]:
+    """Find all types that a type is made of, itself included."""
+    if isinstance(part, inspect.Type):
+        yield part
+    if isinstance(part, tuple):
         for member in typing.cast("tuple[object, ...]", part):
-            yield from _custom_types(member, seen)
-    elif isinstance(part, inspect.Type | inspect.Field | inspect.TypedDictType):
+            yield from _parts(member, seen)
+    elif isinstance(part, inspect.Type | inspect.Field):
         cls = getattr(part, "cls", None)
         if isinstance(part, inspect.StructType | inspect.DataclassType) and cls is not None:
             if cls in seen:
@@ -102,7 +194,7 @@ def _custom_types(part: object, seen: set[type]) -> Iterator[Any]:
             seen.add(cls)
         for name in type(part).__struct_fields__:
             if name not in {"default", "default_factory"}:
-                yield from _custom_types(getattr(part, name), seen)
+                yield from _parts(getattr(part, name), seen)
 
 
 def _explained(of: Any, problem: str, above: frozenset[Any]) -> str:
