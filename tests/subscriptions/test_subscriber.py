@@ -13,10 +13,12 @@ from headwater.errors import (
 )
 from headwater.metadata import current_context, message_context
 from headwater.ports.storage import Storage
+from headwater.streams import ExpectedVersion
 from headwater.subscriptions.status import SubscriptionState
 from headwater.subscriptions.subscriber import Delivery
 from headwater.subscriptions.subscription import Arrival, partition_of
 from headwater.unit_of_work.unit import CURRENT_UNIT
+from headwater.unit_of_work.units import Units
 from tests.subscriptions.ledger import Booked
 from tests.subscriptions.workbench import Workbench
 
@@ -329,3 +331,81 @@ async def test_what_has_failed_is_seen_to_fall_behind(bench: Workbench) -> None:
     status = bench.status("mail")
     assert (status.head, status.failed_at) == (7, 2)
     assert status.lag_events >= 6
+
+
+async def test_a_failure_over_what_another_worker_has_done_meanwhile_stops_nothing(
+    bench: Workbench, storage: Storage
+) -> None:
+    other = Workbench(storage)
+    entered, done_elsewhere = asyncio.Event(), asyncio.Event()
+
+    async def too_late(arrival: Arrival, _delivery: Delivery) -> None:
+        if arrival.stored.position == 1:
+            entered.set()
+            await done_elsewhere.wait()
+            raise RuntimeError("somebody has done this already")
+
+    await bench.book("a")
+    slow = await other.start(other.subscriber(too_late))
+    await entered.wait()
+    fast = await bench.start(bench.subscriber(Seen()))
+    await fast.settle()
+    done_elsewhere.set()
+    await bench.book("a")
+
+    await slow.settle()
+
+    assert other.status("mail").state is not SubscriptionState.FAILED
+    await other.stop()
+
+
+async def test_a_handler_that_cancels_itself_fails_and_is_told(bench: Workbench) -> None:
+    async def gives_up(_arrival: Arrival, _delivery: Delivery) -> None:
+        raise asyncio.CancelledError
+
+    await bench.book("a")
+    subscriptions = await bench.start(bench.subscriber(gives_up))
+
+    with pytest.raises(SubscriptionFailedError, match="position 1: HandlerCancelledError"):
+        await subscriptions.settle()
+
+
+async def test_settling_tells_of_a_failure_also_when_all_positions_were_reached(
+    bench: Workbench,
+) -> None:
+    seen = Seen()
+    subscriptions = await bench.start(bench.subscriber(seen))
+    await bench.book("a")
+    await subscriptions.settle()
+    seen.fail_at = 2
+    await bench.book("a")
+    with pytest.raises(SubscriptionFailedError) as first:
+        await subscriptions.settle()
+
+    with pytest.raises(SubscriptionFailedError) as second:
+        await subscriptions.settle()
+
+    assert second.value is not first.value
+
+
+async def test_losing_to_others_again_and_again_stops_no_subscription(bench: Workbench) -> None:
+    tries = 0
+
+    async def contended(arrival: Arrival, _delivery: Delivery) -> None:
+        nonlocal tries
+        unit = CURRENT_UNIT.get()
+        assert unit is not None
+        if arrival.stored.stream_id == "ledger-a":
+            tries += 1
+            expected = ExpectedVersion.exactly(tries - 1)
+            unit.append("notes-1", Booked("note", 0), expected=expected)
+            if tries == 1:
+                await bench.append("notes-1", Booked("note", 1))
+
+    bench.units = Units(bench.storage, codec=bench.codec, conflict_reruns_max=0)
+    await bench.book("a")
+    subscriptions = await bench.start(bench.subscriber(contended, from_now=False))
+
+    await subscriptions.wait_for("mail", 1)
+
+    assert tries == 2
