@@ -41,6 +41,14 @@ class GetCents(Query[int]):
     account: str
 
 
+class Ask(Query[int]):
+    """Asks for what a test likes."""
+
+
+class ListCents(Query[int]):
+    """Answered by a stream."""
+
+
 class Summary(Value):
     accounts: tuple[str, ...]
     total: int

@@ -12,6 +12,7 @@ import pytest
 from headwater.adapters.container.instances import Instances
 from headwater.adapters.storage.memory import MemoryStorage
 from headwater.errors import (
+    AggregateNotFoundError,
     ConcurrencyError,
     ConfigurationError,
     IdempotencyConflictError,
@@ -23,23 +24,33 @@ from headwater.ids import new_id
 from headwater.mediator import Handlers, Mediator, Next, Publisher, Sender, Strategy
 from headwater.mediator.behaviours import QueryCache
 from headwater.metadata import current_context, message_context
+from headwater.streams import ExpectedVersion
 from headwater.unit_of_work.collection import Collection
 from headwater.unit_of_work.repository import Repository
 from headwater.unit_of_work.unit import UnitOfWork
 from headwater.unit_of_work.units import Units
 from tests.mediator.bank import (
     Account,
+    Ask,
     Balance,
     Changed,
     Deposit,
     Deposited,
     GetCents,
+    ListCents,
     Summarize,
     Summary,
     Transfer,
 )
 
 Accounts = Repository[Account]
+
+TOGETHER = (
+    Strategy.PARALLEL,
+    Strategy.SEQUENTIAL,
+    Strategy.STOP_ON_FAILURE,
+    Strategy.CANCEL_SIBLINGS,
+)
 
 
 class HandlerFailedError(Exception):
@@ -349,6 +360,16 @@ async def test_a_nested_execute_is_refused(units: Units) -> None:
         await Mediator(table, units=units).send(Transfer("a", "b"))
 
 
+async def test_a_query_has_no_commit_that_an_id_could_belong_to(units: Units) -> None:
+    mediator = Mediator(bank(), units=units)
+
+    for options in ({"id": new_id()}, {"id": new_id(), "separate": True}, {"separate": True}):
+        with pytest.raises(ConfigurationError, match="GetCents is a query"):
+            await mediator.send(GetCents("a"), **options)
+    with pytest.raises(ConfigurationError, match="GetCents is a query"):
+        await mediator.execute(GetCents("a"), id=new_id())
+
+
 # ------------------------------------------------------------------------------- queries
 
 
@@ -391,6 +412,138 @@ async def test_what_a_nested_query_read_the_command_was_decided_on(
 
     assert seen == [0, 1]
     assert await log(storage) == [("a", 1), ("b", 1)]
+
+
+async def test_what_a_nested_query_read_is_guarded_also_if_it_raised(
+    units: Units, storage: MemoryStorage
+) -> None:
+    seen: list[str] = []
+    table = Handlers()
+
+    @table.handler
+    async def cents(query: GetCents, accounts: Accounts) -> int:
+        return (await accounts.get(query.account)).cents
+
+    @table.handler
+    async def transfer(command: Transfer, sender: Sender, accounts: Accounts) -> None:
+        try:
+            await sender.send(GetCents("a"))
+            seen.append("there")
+        except AggregateNotFoundError:
+            seen.append("missing")
+            await conflicting(units, "a")
+        (await account(accounts, "b")).deposit(1)
+
+    await Mediator(table, units=units).send(Transfer("a", "b"))
+
+    assert seen == ["missing", "there"]
+
+
+async def test_a_query_that_wrote_and_raised_leaves_nothing_that_can_be_committed(
+    units: Units, storage: MemoryStorage
+) -> None:
+    table = Handlers()
+
+    @table.handler
+    async def cents(query: GetCents, accounts: Accounts) -> int:
+        (await accounts.get("a")).deposit(1)
+        raise HandlerFailedError("half asked")
+
+    @table.handler
+    async def transfer(command: Transfer, sender: Sender, accounts: Accounts) -> None:
+        with pytest.raises(HandlerFailedError):
+            await sender.send(GetCents("a"))
+        (await account(accounts, "b")).deposit(1)
+
+    await conflicting(units, "a")
+    with pytest.raises(UnitOfWorkError, match="half asked"):
+        await Mediator(table, units=units).send(Transfer("a", "b"))
+
+    assert await log(storage) == [("a", 1)]
+
+
+async def test_a_command_inside_a_query_is_refused(units: Units, storage: MemoryStorage) -> None:
+    table = bank()
+
+    @table.handler
+    async def listing(query: ListCents, sender: Sender) -> AsyncIterator[int]:
+        yield await sender.send(Deposit("a"))
+
+    @table.handler
+    async def asked(query: Ask, sender: Sender) -> int:
+        return await sender.send(Deposit("a"))
+
+    mediator = Mediator(table, units=units)
+    with pytest.raises(UnitOfWorkError, match="Deposit was sent inside a query"):
+        await mediator.send(Ask())
+    with pytest.raises(UnitOfWorkError, match="Deposit was sent inside a query"):
+        await anext(mediator.stream(ListCents()))
+
+    assert await log(storage) == []
+
+
+@pytest.mark.parametrize("stops_early", [True, False])
+async def test_a_stream_that_recorded_something_raises_at_its_end(
+    *, stops_early: bool, units: Units, storage: MemoryStorage
+) -> None:
+    table = Handlers()
+
+    @table.handler
+    async def listing(query: ListCents, accounts: Accounts) -> AsyncIterator[int]:
+        (await account(accounts, "a")).deposit(1)
+        yield 1
+
+    stream = Mediator(table, units=units).stream(ListCents())
+    assert await anext(stream) == 1
+
+    with pytest.raises(UnitOfWorkError, match="A query collects nothing"):
+        await (stream.aclose() if stops_early else anext(stream))
+    assert await log(storage) == []
+
+
+async def test_what_a_stream_handler_raised_is_not_replaced_by_what_it_recorded(
+    units: Units,
+) -> None:
+    table = Handlers()
+
+    @table.handler
+    async def listing(query: ListCents, accounts: Accounts) -> AsyncIterator[int]:
+        (await account(accounts, "a")).deposit(1)
+        yield 1
+        raise HandlerFailedError
+
+    with pytest.raises(HandlerFailedError):
+        async for _ in Mediator(table, units=units).stream(ListCents()):
+            pass
+
+
+@pytest.mark.parametrize("nested", [True, False])
+async def test_what_a_stream_put_off_runs_when_it_has_ended(*, nested: bool, units: Units) -> None:
+    seen: list[str] = []
+    table = Handlers()
+
+    @table.handler
+    async def listing(query: ListCents, publisher: Publisher) -> AsyncIterator[int]:
+        await publisher.publish(Changed("a"), after_commit=True)
+        yield 1
+        seen.append("end")
+
+    @table.on
+    async def hears(event: Changed) -> None:
+        seen.append(event.account)
+
+    @table.handler
+    async def transfer(command: Transfer, mediator: Mediator) -> None:
+        assert [item async for item in mediator.stream(ListCents())] == [1]
+        seen.append("end of the command")
+
+    mediator = Mediator(table, units=units)
+    if nested:
+        await mediator.send(Transfer("a", "b"))
+    else:
+        assert [item async for item in mediator.stream(ListCents())] == [1]
+
+    assert seen == (["end", "end of the command", "a"] if nested else ["end", "a"])
 
 
 async def test_queries_at_the_same_time_inside_a_command_dont_disturb_each_other(
@@ -632,6 +785,72 @@ async def test_a_failed_handler_leaves_nothing_committed(
         await mediator.send(Transfer("a", "b"))
 
     assert await log(storage) == []
+
+
+class ConflictingListener:
+    """Meets a conflict in the first runs: what a query of it reads, it has read otherwise."""
+
+    def __init__(self, units: Units, *, times: int) -> None:
+        self.units, self.times, self.runs = units, times, 0
+
+    async def hears(self, event: Changed, accounts: Accounts, sender: Sender) -> None:
+        self.runs += 1
+        found = await account(accounts, "b")
+        if self.runs <= self.times:
+            await conflicting(self.units, "b")
+            await sender.send(GetCents("b"))
+        found.deposit(2)
+
+
+@pytest.mark.parametrize("published_in_a_command", [True, False])
+@pytest.mark.parametrize("strategy", list(TOGETHER))
+async def test_a_conflict_that_a_handler_met_runs_the_outermost_again(
+    *, published_in_a_command: bool, strategy: Strategy, units: Units, storage: MemoryStorage
+) -> None:
+    listener = ConflictingListener(units, times=1)
+    mediator = Mediator(publishing(listener.hears, strategy=strategy), units=units)
+    if published_in_a_command:
+        await mediator.send(Transfer("a", "b"))
+    else:
+        await mediator.publish(Changed("a"), strategy=strategy)
+
+    assert listener.runs == 2
+    written = [("a", 1)] if published_in_a_command else []
+    assert await log(storage) == [("b", 1), *written, ("b", 2)]
+
+
+async def test_a_conflict_among_other_failures_comes_first(units: Units) -> None:
+    listener = ConflictingListener(units, times=1)
+    mediator = Mediator(publishing(fails, listener.hears), units=units)
+    with pytest.raises(ExceptionGroup) as failed:
+        await mediator.send(Transfer("a", "b"))
+
+    assert listener.runs == 2
+    assert [type(error) for error in failed.value.exceptions] == [HandlerFailedError]
+
+
+async def test_a_conflict_that_does_not_end_is_raised_with_what_failed_beside_it(
+    units: Units,
+) -> None:
+    listener = ConflictingListener(units, times=1000)
+
+    with pytest.raises(ConcurrencyError) as failed:
+        await Mediator(publishing(fails, listener.hears), units=units).send(Transfer("a", "b"))
+
+    assert "2 handlers of Changed failed" in str(failed.value.__cause__)
+
+
+async def test_a_conflict_of_another_unit_stays_among_the_failures(units: Units) -> None:
+    runs: list[str] = []
+
+    async def meets_a_conflict(event: Changed) -> None:
+        runs.append("run")
+        raise ConcurrencyError("other.thing-b", expected=ExpectedVersion.exactly(1), actual=2)
+
+    with pytest.raises(ExceptionGroup):
+        await Mediator(publishing(meets_a_conflict), units=units).send(Transfer("a", "b"))
+
+    assert runs == ["run"]
 
 
 @pytest.mark.parametrize("strategy", [Strategy.ISOLATED, Strategy.BACKGROUND])

@@ -15,26 +15,18 @@ from headwater.mediator.injection import Injector, Resolver
 from headwater.mediator.limits import DEFAULT_LIMITS, Limits
 from headwater.mediator.lookup import Lookup, send_in_context
 from headwater.mediator.own_values import context_value, scopes_of
-from headwater.mediator.registrations import (
-    DeliveryRegistration,
-    ListenerRegistration,
-    Strategy,
-)
+from headwater.mediator.registrations import DeliveryRegistration, ListenerRegistration, Strategy
 from headwater.mediator.scopes import Call
-from headwater.mediator.sending import Publisher, Receipt, Sender
+from headwater.mediator.sending import Publisher, Receipt, Sender, Sending
 from headwater.mediator.strategies import failures_of
-from headwater.mediator.streaming import Stream, items_of
+from headwater.mediator.streaming import Ended, Stream, items_of, nothing_more
 from headwater.mediator.threads import WorkerThreads
-from headwater.mediator.transactions import Sending, Transactions, unit_values
+from headwater.mediator.transactions import Transactions, unit_values
 from headwater.mediator.wiring import Wiring
 from headwater.messages import Request
-from headwater.metadata import (
-    CURRENT_CONTEXT,
-    CausedContext,
-    MessageContext,
-)
+from headwater.metadata import CURRENT_CONTEXT, CausedContext, MessageContext
 from headwater.ports.container import Container
-from headwater.unit_of_work.unit import CURRENT_UNIT, UnitOfWork
+from headwater.unit_of_work.unit import UnitOfWork
 from headwater.unit_of_work.units import Units
 
 R = TypeVar("R")
@@ -136,7 +128,8 @@ class Mediator:
             HandlerNotFoundError: nobody handles it, or by `stream` only.
             AmbiguousHandlerError: two base classes with handlers are equally near.
             IdempotencyConflictError: *id* was used for another request.
-            ConfigurationError: *id* or *separate* stand where they can't be kept.
+            ConfigurationError: *id* or *separate* stand where they can't be kept, or at a query.
+            UnitOfWorkError: a command inside a query, without *separate*.
         """
         if id is None and not separate:
             try:
@@ -175,6 +168,7 @@ class Mediator:
         The handler begins when the first item is asked for. See `Stream` for when it ends.
 
         Raises:
+            UnitOfWorkError: at its end or early close, if the handler has recorded anything.
             HandlerNotFoundError: nobody handles it, or by `send` only.
             AmbiguousHandlerError: two base classes with handlers are equally near.
         """
@@ -182,9 +176,10 @@ class Mediator:
         context = copy_context()
         if self._propagates_context or self._transactions is not None:
             context.run(CURRENT_CONTEXT.set, CausedContext(CURRENT_CONTEXT.get()))
+        ended: Ended = nothing_more
         if self._transactions is not None:
-            context.run(CURRENT_UNIT.set, self._transactions.reading_unit())
-        return Stream(items_of(opened, request), context)
+            ended = self._transactions.read_in(context)
+        return Stream(items_of(opened, request, ended), context)
 
     # ------------------------------------------------------------------------- publishing
 
@@ -215,6 +210,7 @@ class Mediator:
 
         Raises:
             ExceptionGroup: of what the handlers raised.
+            ConflictError: with `units`, if a handler met one; the outermost runs again.
             NotPublishableError: only durable subscribers take this type.
             HandlerNotFoundError: nobody does, and the mediator was told to raise then.
         """

@@ -1,7 +1,7 @@
 """Streams: the answer of an async generator, closed when its reader stops early."""
 
 import types
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
 from contextlib import aclosing
 from contextvars import Context
 from typing import Any, Generic, TypeVar
@@ -10,6 +10,9 @@ from headwater.mediator.scopes import Call
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+
+Ended = Callable[[], Awaitable[None]]
+"""Called at the end of a stream; what it raises, the reader gets."""
 
 
 class Stream(AsyncIterator[T_co], Generic[T_co]):
@@ -44,11 +47,23 @@ class Stream(AsyncIterator[T_co], Generic[T_co]):
         await self.aclose()
 
 
-async def items_of(opened: Call, message: Any) -> AsyncGenerator[Any, None]:
-    """Yield the items of the generator that *opened* gives for *message*; then close it."""
-    async with aclosing(await opened(message)) as items:
-        async for item in items:
-            yield item
+async def items_of(opened: Call, message: Any, ended: Ended) -> AsyncGenerator[Any, None]:
+    """Yield the items of the generator that *opened* gives for *message*; then close it.
+
+    Then call *ended*, also if the reader stops early, not if the handler raises.
+    """
+    try:
+        async with aclosing(await opened(message)) as items:
+            async for item in items:
+                yield item
+    except GeneratorExit:
+        await ended()
+        raise
+    await ended()
+
+
+async def nothing_more() -> None:
+    """Do nothing at the end of a stream."""
 
 
 @types.coroutine

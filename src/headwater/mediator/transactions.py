@@ -1,22 +1,20 @@
 """Transactions: what is sent and published runs in a unit of work, committed once at the end."""
 
 from collections.abc import Callable, Sequence
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from typing import Any, Final, get_args, get_origin
-from uuid import UUID
-
-import msgspec
 
 from headwater.domain.aggregate import Aggregate
 from headwater.domain.read_model import ReadModel
-from headwater.errors import ConfigurationError, UnitOfWorkError
+from headwater.errors import ConfigurationError, ConflictError, UnitOfWorkError
 from headwater.mediator.registrations import Strategy
 from headwater.mediator.responses import response_type_of
 from headwater.mediator.scopes import Call
+from headwater.mediator.sending import Sending
 from headwater.mediator.strategies import run_together
-from headwater.messages import Query
+from headwater.mediator.streaming import Ended
+from headwater.messages import Command, Query
 from headwater.metadata import CURRENT_CONTEXT, CausedContext, current_context, root_context
-from headwater.ports.changes import Committed
 from headwater.unit_of_work.collection import Collection
 from headwater.unit_of_work.repository import Repository
 from headwater.unit_of_work.unit import CURRENT_UNIT, UnitOfWork
@@ -32,27 +30,10 @@ _ID_INSIDE: Final = (
     "own."
 )
 
-
-class Sending(msgspec.Struct):
-    """How one request was sent, beyond the ordinary; `committed` is filled by its commit."""
-
-    id: UUID | None = None
-    separate: bool = False
-    committed: Committed = msgspec.field(default_factory=Committed)
-
-    def check(self, request_type: type, *, has_storage: bool) -> None:
-        """Raise `ConfigurationError` if this can't be kept, wherever the request is sent."""
-        name = request_type.__name__
-        if self.separate and self.id is None:
-            raise ConfigurationError(
-                f"send({name}, separate=True) needs id=…: if the message around it runs again, "
-                f"the id keeps this one from being done twice."
-            )
-        if not has_storage:
-            raise ConfigurationError(
-                f"send({name}, id=…) is kept by a storage, and this mediator has none. Give it "
-                f"units=…, or use an App."
-            )
+_INSIDE_QUERY: Final = (
+    "{} was sent inside a query, which only reads and commits nothing. Make the query a command; "
+    "or ask for the Mediator and send with separate=True and an id: that has a commit of its own."
+)
 
 
 _SENDING: ContextVar[Sending | None] = ContextVar("headwater_sending", default=None)
@@ -115,6 +96,8 @@ class Transactions:
             if around is not None and not (sending is not None and sending.separate):
                 if sending is not None and sending.id is not None:
                     raise ConfigurationError(_ID_INSIDE.format(type(message).__name__))
+                if around.reads_only and isinstance(message, Command):
+                    raise UnitOfWorkError(_INSIDE_QUERY.format(type(message).__name__))
                 return await _joined(around, call, message)
             once = self._once(message, sending, response_type)
             done = await self._units.run(lambda _: call(message), once=once)
@@ -133,8 +116,13 @@ class Transactions:
             if around.reads_only:
                 return await call(message)
             child = around.child(reads_only=True)
-            result = await _within(child, call, message)
             # What a query read, the command around it decides on, so its commit guards that.
+            try:
+                result = await _within(child, call, message)
+            except Exception as error:
+                # "Not found" is an answer, too.
+                _merge_failed(around, child, error)
+                raise
             around.merge(child)
             return result
 
@@ -160,17 +148,18 @@ class Transactions:
         """Return what hands a message to *calls* in the current unit, or in one of its own.
 
         In parallel each gets a child of the unit; they are merged in order when all are done.
+        A conflict that one of them met is raised bare, so that the outermost runs again.
         """
         together = run_together(strategy, calls)
 
         async def publish(message: Any) -> None:
             unit = _current_unit()
             if not parallel:
-                await together(message)
+                await _raising_conflicts(unit, together, message)
                 return
             children = [unit.child() for _ in calls]
             apart = [_in_child(child, call) for child, call in zip(children, calls, strict=True)]
-            await run_together(strategy, apart)(message)
+            await _raising_conflicts(unit, run_together(strategy, apart), message)
             for child in children:
                 unit.merge(child)
 
@@ -215,10 +204,28 @@ class Transactions:
 
         return put_off
 
-    def reading_unit(self) -> UnitOfWork:
-        """Return a unit of work that a stream reads in."""
+    def read_in(self, context: Context) -> Ended:
+        """Make *context* one of a stream: with a unit that only reads; return what ends it.
+
+        The end raises `UnitOfWorkError` if the stream has collected something. What it put off
+        is done then, or with the commit of the unit around it.
+        """
         around = self.around()
-        return around.child(reads_only=True) if around else self._units.new(reads_only=True)
+        unit = around.child(reads_only=True) if around else self._units.new(reads_only=True)
+        context.run(CURRENT_UNIT.set, unit)
+
+        async def ended() -> None:
+            try:
+                unit.changes()
+            finally:
+                unit.close()
+            if around is None:
+                await self._units.call_back(unit)
+                return
+            for callback in unit.callbacks:
+                around.after_commit(callback)
+
+        return ended
 
 
 def unit_values(annotation: Any) -> Callable[[], Any] | None:
@@ -252,6 +259,25 @@ async def _joined(unit: UnitOfWork, call: Call, message: Any) -> Any:
     # What was recorded in there was caused by *message*, what comes now by the one around it.
     unit.seal()
     return result
+
+
+async def _raising_conflicts(unit: UnitOfWork, together: Call, message: Any) -> None:
+    try:
+        await together(message)
+    except ExceptionGroup as failed:
+        if unit.conflicted:
+            for error in failed.exceptions:
+                if isinstance(error, ConflictError):
+                    raise error from failed
+        raise
+
+
+def _merge_failed(around: UnitOfWork, child: UnitOfWork, error: Exception) -> None:
+    """Guard what a query read that raised *error*; if it did more, *around* is half done."""
+    try:
+        around.merge(child)
+    except UnitOfWorkError:
+        around.poison(error)
 
 
 async def _within(unit: UnitOfWork | None, call: Call, message: Any) -> Any:
