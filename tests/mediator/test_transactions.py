@@ -1049,3 +1049,69 @@ async def test_a_task_that_outlives_its_handler_cant_write_into_the_committed_un
     with pytest.raises(UnitOfWorkError, match="This unit of work is done"):
         await tasks[0]
     assert await log(storage) == []
+
+
+async def test_a_message_that_nobody_awaits_keeps_the_unit_from_being_committed(
+    units: Units, storage: MemoryStorage
+) -> None:
+    go = asyncio.Event()
+    tasks: list[asyncio.Task[int]] = []
+    table = Handlers()
+
+    @table.handler
+    async def deposit(command: Deposit, accounts: Accounts) -> int:
+        (await account(accounts, command.account)).deposit(command.cents)
+        await go.wait()
+        return command.cents
+
+    @table.handler
+    async def transfer(command: Transfer, sender: Sender, accounts: Accounts) -> None:
+        tasks.append(asyncio.create_task(sender.send(Deposit("b"))))
+        await asyncio.sleep(0)
+        (await account(accounts, "a")).deposit(1)
+
+    with pytest.raises(UnitOfWorkError, match="still under way"):
+        await Mediator(table, units=units).send(Transfer("a", "b"))
+    go.set()
+
+    # What it recorded is lost, so it must not be told that all went well.
+    with pytest.raises(UnitOfWorkError, match="This unit of work is done"):
+        await tasks[0]
+    assert await log(storage) == []
+
+
+@pytest.mark.parametrize("fails", [True, False])
+async def test_what_is_sent_when_the_handler_has_ended_is_refused(
+    *, fails: bool, units: Units, storage: MemoryStorage
+) -> None:
+    tasks: list[asyncio.Task[int]] = []
+    table = bank()
+
+    @table.handler
+    async def transfer(command: Transfer, sender: Sender, accounts: Accounts) -> None:
+        (await account(accounts, "a")).deposit(1)
+        # It begins in the next turn of the loop: while the commit is under way, or after it.
+        tasks.append(asyncio.create_task(sender.send(Deposit("late"))))
+        if fails:
+            raise HandlerFailedError
+
+    with suppress(HandlerFailedError):
+        await Mediator(table, units=units).send(Transfer("a", "b"))
+
+    with pytest.raises(UnitOfWorkError, match="This unit of work is done"):
+        await tasks[0]
+    assert await log(storage) == ([] if fails else [("a", 1)])
+
+
+async def test_nested_messages_at_the_same_time_may_be_awaited_together(
+    units: Units, storage: MemoryStorage
+) -> None:
+    table = bank()
+
+    @table.handler
+    async def transfer(command: Transfer, sender: Sender) -> None:
+        await asyncio.gather(sender.send(Deposit("a")), sender.send(Deposit("b")))
+
+    await Mediator(table, units=units).send(Transfer("a", "b"))
+
+    assert sorted(await log(storage)) == [("a", 1), ("b", 1)]

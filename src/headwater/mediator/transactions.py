@@ -89,6 +89,7 @@ class Transactions:
         response_type = response_type_of(request_type)
         if issubclass(request_type, Query):
             return self._reading(call)
+        changes_something = issubclass(request_type, Command)
 
         async def in_unit(message: Any) -> Any:
             sending = _SENDING.get()
@@ -96,7 +97,7 @@ class Transactions:
             if around is not None and not (sending is not None and sending.separate):
                 if sending is not None and sending.id is not None:
                     raise ConfigurationError(_ID_INSIDE.format(type(message).__name__))
-                if around.reads_only and isinstance(message, Command):
+                if around.reads_only and changes_something:
                     raise UnitOfWorkError(_INSIDE_QUERY.format(type(message).__name__))
                 return await _joined(around, call, message)
             once = self._once(message, sending, response_type)
@@ -250,12 +251,16 @@ def _current_unit() -> UnitOfWork:
 
 async def _joined(unit: UnitOfWork, call: Call, message: Any) -> Any:
     # A task that outlives its handler must not write into a unit that is committed already.
-    unit.check_open()
+    unit.enter()
     try:
         result = await call(message)
+        # If the handler around did not wait, what was collected here is lost.
+        unit.check_open()
     except BaseException as error:
         unit.poison(error)
         raise
+    finally:
+        unit.leave()
     # What was recorded in there was caused by *message*, what comes now by the one around it.
     unit.seal()
     return result
