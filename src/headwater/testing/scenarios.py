@@ -17,6 +17,7 @@ from headwater.domain.read_model import ReadModel
 from headwater.projections.projection import Projection
 from headwater.testing.outcome import Outcome, differences, failure
 from headwater.testing.projections import ProjectionScenario
+from headwater.testing.replay import check_replay
 
 A = TypeVar("A", bound=Aggregate[Any])
 C = TypeVar("C")
@@ -47,7 +48,7 @@ def given(subject: Any, /, *history: Any) -> Any:
     id, *events = history
     aggregate = subject(id)
     aggregate.replay(events)
-    return AggregateScenario(aggregate)
+    return AggregateScenario(aggregate, events)
 
 
 def _is_decider(subject: object) -> TypeGuard[Decider[Any, Any, Any]]:
@@ -66,16 +67,22 @@ def given_nothing(aggregate: type[A]) -> "NewAggregateScenario[A]":
 class AggregateScenario(Generic[A]):
     """An aggregate to which its history has happened."""
 
-    def __init__(self, aggregate: A) -> None:
-        self._aggregate = aggregate
+    def __init__(self, aggregate: A, history: Sequence[object]) -> None:
+        self._aggregate, self._history = aggregate, history
 
     def when(self, act: Callable[[A], object]) -> "AggregateOutcome[A]":
-        """Do something to the aggregate: ``lambda order: order.ship("X1")``."""
+        """Do something to the aggregate: ``lambda order: order.ship("X1")``.
+
+        Raises:
+            AssertionError: it changed state outside of an @applies method.
+        """
+        failed: Exception | None = None
         try:
             act(self._aggregate)
         except Exception as error:  # noqa: BLE001 - the outcome answers for it
-            return AggregateOutcome(self._aggregate, error)
-        return AggregateOutcome(self._aggregate, None)
+            failed = error
+        check_replay(self._aggregate, self._history)
+        return AggregateOutcome(self._aggregate, failed)
 
 
 class NewAggregateScenario(Generic[A]):
@@ -92,6 +99,7 @@ class NewAggregateScenario(Generic[A]):
             return AggregateOutcome(None, error)
         if not isinstance(created, self._cls):
             raise failure(f"Expected a new {self._cls.__name__}, got {created!r}.")
+        check_replay(created, ())
         return AggregateOutcome(created, None)
 
 
