@@ -4,16 +4,21 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Awaitable, Generator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 
-from headwater.adapters.storage.sqlite import SqliteSettings, SqliteStorage
-from headwater.errors import StorageBusyError, StorageFullError
+from headwater.adapters.storage.sqlite import SqliteSettings, SqliteStorage, writer
+from headwater.adapters.storage.sqlite.committer import Committer
+from headwater.errors import StorageBusyError, StorageError, StorageFullError
 from headwater.ports.changes import Committed
 from headwater.testing.conformance.builders import appending, commit_all, new_event, whole_log
+
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -102,3 +107,73 @@ async def test_one_member_that_cannot_be_written_does_not_take_the_batch_with_it
         UnicodeEncodeError,
         2,
     ]
+
+
+class Failing(sqlite3.Connection):
+    """A connection to a disk that can fail: then neither COMMIT nor ROLLBACK is possible."""
+
+    broken = False
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        if self.broken and sql in {"COMMIT", "ROLLBACK"}:
+            raise sqlite3.OperationalError("disk I/O error")
+        return super().execute(sql, parameters)
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> type[Failing]:
+    """Connections are of this class from now on."""
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", partial(connect, factory=Failing))
+    monkeypatch.setattr(Failing, "broken", False)
+    return Failing
+
+
+async def test_commits_go_on_after_a_rollback_that_failed(
+    path: Path, failing: type[Failing]
+) -> None:
+    storage = SqliteStorage(path)
+    await storage.open()
+    failing.broken = True
+
+    results = await within(commit_all(storage, [appending("order-1", new_event())] * 2))
+    with pytest.raises(StorageError, match="disk I/O error"):
+        await within(storage.open_subscription("totals", partitions=1, start_after=0))
+    failing.broken = False
+
+    assert [type(result) for result in results] == [StorageError, StorageError]
+    assert await storage.head() == 0
+    assert (await within(storage.commit(appending("order-1", new_event())))).position == 1
+    assert list(await storage.open_subscription("totals", partitions=1, start_after=7)) == [7]
+    await within(storage.close())
+
+
+async def test_whoever_waits_for_a_writer_that_has_died_is_told(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise SystemExit("the thread dies")
+
+    monkeypatch.setattr(writer, "GROUP_COMMITS_MAX", 1)
+    storage = SqliteStorage(path)
+    await storage.open()
+    monkeypatch.setattr(Committer, "begin", die)
+
+    results = await within(commit_all(storage, [appending("order-1", new_event())] * 3))
+    with pytest.raises(StorageError, match="the thread that writes has ended"):
+        await within(storage.open_subscription("totals", partitions=1, start_after=0))
+    with pytest.raises(StorageError, match="Close the storage and open it again"):
+        await within(storage.commit(appending("order-1", new_event())))
+    await within(storage.close())
+    monkeypatch.undo()
+    await storage.open()
+
+    assert [type(result) for result in results] == [StorageError] * 3
+    assert (await within(storage.commit(appending("order-1", new_event())))).position == 1
+    await storage.close()
+
+
+async def within(work: Awaitable[T], *, seconds: float = 5) -> T:
+    """Return what *work* returns, and fail if it hangs."""
+    async with asyncio.timeout(seconds):
+        return await work

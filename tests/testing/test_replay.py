@@ -44,7 +44,7 @@ def test_state_that_was_changed_beside_the_events_fails() -> None:
 
 
 def test_an_attribute_that_only_an_action_sets_fails() -> None:
-    with pytest.raises(AssertionError, match="note is 'gone tomorrow', but .* gives not set"):
+    with pytest.raises(AssertionError, match=r"note is 'gone tomorrow', but .* gives not set"):
         given(Counter, "a").when(Counter.set_aside)
 
 

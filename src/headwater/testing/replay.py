@@ -22,10 +22,14 @@ def check_replay(aggregate: Aggregate[Any], history: Sequence[object]) -> None:
     now, replayed = vars(aggregate), vars(again)
     for name in dict.fromkeys((*now, *replayed)):
         mine, theirs = now.get(name, _MISSING), replayed.get(name, _MISSING)
-        if mine != theirs and type(mine).__eq__ is not object.__eq__:
+        if mine != theirs and _says_when_equal(type(mine)):
             shown = "not set" if theirs is _MISSING else repr(theirs)
             raise failure(
                 f"{type(aggregate).__name__} {aggregate.id}: {name} is {mine!r}, but replaying its "
                 f"events gives {shown}. Change state in @applies methods only; whatever else sets "
                 f"is lost when the aggregate is loaded again."
             )
+
+
+def _says_when_equal(cls: type) -> bool:
+    return any("__eq__" in vars(base) for base in cls.__mro__ if base is not object)

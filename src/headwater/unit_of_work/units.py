@@ -188,7 +188,8 @@ class Units:
         This is the one place where conflicts are retried, those of the unit itself, and at most
         `conflict_reruns_max` times; then the conflict is raised. From the second try on,
         contenders for one stream or row in this process wait in line, so each of them gets its
-        turn. If *work* raises, nothing is written. With *once*, a message that was handled before gives the stored outcome.
+        turn. If *work* raises, nothing is written. With *once*, a message that was handled
+        before gives the stored outcome.
         *checkpoints* gives the moves to commit with the effects, from what *work* returned.
 
         Raises:

@@ -99,9 +99,13 @@ class Batch:
         return self._log.head
 
     def apply(self) -> list[Outcome]:
-        """Write the members that hold, and return each one's result or refusal."""
-        outcomes = [self._outcome(changes) for changes in self._batch]
-        self._write()
+        """Write the members that hold, and return each one's result or refusal; done once."""
+        try:
+            outcomes = [self._outcome(changes) for changes in self._batch]
+            self._write()
+        finally:
+            # A cursor that an error's traceback keeps would keep the connection, and its lock.
+            self._cursor.close()
         return outcomes
 
     def _load(self) -> None:

@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 from headwater.adapters.storage.sqlite.batch import Batch
 from headwater.adapters.storage.sqlite.collection import Collection
-from headwater.adapters.storage.sqlite.connections import until_free
+from headwater.adapters.storage.sqlite.connections import WritingConnection, until_free
 from headwater.adapters.storage.sqlite.failures import translated
 from headwater.adapters.storage.sqlite.settings import SqliteSettings
 from headwater.clock import Clock, microseconds_since_epoch
@@ -27,7 +27,7 @@ class Committer:
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
+        connection: WritingConnection,
         settings: SqliteSettings,
         clock: Clock,
         collections: Mapping[str, Collection],
@@ -43,8 +43,10 @@ class Committer:
         Raises:
             StorageError: it was locked for too long, or can't be written.
         """
-        connection = self._connection
         try:
+            # Something may have left one open that it could not roll back.
+            self._connection.roll_back()
+            connection = self._connection.get()
             until_free(lambda: connection.execute("BEGIN IMMEDIATE"), self._settings.busy_seconds)
         except sqlite3.Error as error:
             raise self.translated(error) from error
@@ -52,12 +54,12 @@ class Committer:
     def commit(self, group: Sequence[Changes]) -> list[Outcome]:
         """Commit *group* in the open transaction and return what came of each member."""
         if not group:
-            self._roll_back()
+            self._connection.roll_back()
             return []
         try:
             return list(self._apply(group))
         except Exception as error:  # noqa: BLE001 - a member's outcome says what happened
-            self._roll_back()
+            self._connection.roll_back()
             if len(group) == 1:
                 return [self.translated(error)]
         return [self._alone(changes) for changes in group]
@@ -84,22 +86,18 @@ class Committer:
             self.begin()
             (outcome,) = self._apply([changes])
         except Exception as error:  # noqa: BLE001 - the member's outcome says what happened
-            self._roll_back()
+            self._connection.roll_back()
             return self.translated(error)
         return outcome
 
     def _apply(self, group: Sequence[Changes]) -> Sequence[Outcome]:
         now = microseconds_since_epoch(self._clock.now())
-        batch = Batch(self._connection, group, now=now, collections=self._collections)
+        connection = self._connection.get()
+        batch = Batch(connection, group, now=now, collections=self._collections)
         if self.head is not None and batch.head_before != self.head:
             self._contended_until = time.monotonic() + CONTENDED_SECONDS
         self.head = batch.head_before
         outcomes = batch.apply()
-        self._connection.execute("COMMIT")
+        connection.execute("COMMIT")
         self.head = batch.head
         return outcomes
-
-    def _roll_back(self) -> None:
-        # SQLite has done it already after some errors, a full disk among them.
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")

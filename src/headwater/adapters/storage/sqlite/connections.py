@@ -1,10 +1,11 @@
 """Opens connections to the file, each told once how to behave."""
 
+import logging
 import random
 import sqlite3
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -26,6 +27,7 @@ RETRY_SECONDS_MAX: Final = 0.002
 
 _HAS_JSON: Final = "SELECT count(*) FROM pragma_function_list WHERE name = 'json_group_array'"
 _Result = TypeVar("_Result")
+_log = logging.getLogger("headwater.storage.sqlite")
 
 
 def check_place(settings: SqliteSettings) -> None:
@@ -97,6 +99,45 @@ def open_reader(settings: SqliteSettings) -> sqlite3.Connection:
     connection = _connect(settings.path, seconds=settings.busy_seconds)
     connection.execute("PRAGMA query_only=ON")
     return connection
+
+
+class WritingConnection:
+    """The connection that the writer's thread holds; one that can't roll back is replaced."""
+
+    def __init__(self, settings: SqliteSettings) -> None:
+        self._settings = settings
+        self._connection: sqlite3.Connection | None = None
+
+    def get(self) -> sqlite3.Connection:
+        """Return the connection, opened if there is none.
+
+        Raises:
+            sqlite3.Error: the file can't be opened.
+            StorageError: it can't have a write-ahead log here.
+        """
+        if self._connection is None:
+            self._connection = open_writer(self._settings)
+        return self._connection
+
+    def roll_back(self) -> None:
+        """End the transaction that is open, if any; nothing of it is kept, whatever happens."""
+        connection = self._connection
+        if connection is None:
+            return
+        try:
+            # SQLite has done it already after some errors, a full disk among them.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            _log.warning("%s: %s; the connection is replaced", self._settings.path, error)
+            self.close()
+
+    def close(self) -> None:
+        """Let go of the connection, which rolls back what is open on it."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(sqlite3.Error):
+                connection.close()
 
 
 def _connect(path: Path, *, seconds: float = 0.0) -> sqlite3.Connection:

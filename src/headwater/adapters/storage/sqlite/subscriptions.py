@@ -1,6 +1,7 @@
 """The statements behind a subscription's checkpoints."""
 
 import sqlite3
+from contextlib import closing
 
 from headwater.adapters.storage.sqlite.connections import writing
 
@@ -21,8 +22,8 @@ def open_subscription(
     busy_seconds: float,
 ) -> list[int]:
     """Return the checkpoint of each partition, made if there are none yet."""
-    with writing(connection, busy_seconds=busy_seconds):
-        cursor = connection.cursor()
+    # A cursor that an error's traceback keeps would keep the connection, and its lock.
+    with closing(connection.cursor()) as cursor, writing(connection, busy_seconds=busy_seconds):
         stored = select_checkpoints(cursor, name)
         if not stored:
             stored = [start_after] * partitions

@@ -6,7 +6,9 @@ import time
 from pathlib import Path
 from typing import Final
 
+from headwater.adapters.storage.sqlite.connections import WritingConnection
 from headwater.adapters.storage.sqlite.settings import SqliteSettings
+from headwater.errors import StorageError
 
 IDLE_SECONDS: Final = 1.0
 """After so long without a commit the write-ahead log is moved into the file and emptied."""
@@ -31,7 +33,7 @@ class WriteAheadLog:
     bounds it as long as no reader is in the middle of a page each time. This is for the rest.
     """
 
-    def __init__(self, connection: sqlite3.Connection, settings: SqliteSettings) -> None:
+    def __init__(self, connection: WritingConnection, settings: SqliteSettings) -> None:
         self._connection = connection
         self._path = Path(f"{settings.path}-wal")
         self._bytes_max = settings.wal_bytes_max
@@ -53,9 +55,7 @@ class WriteAheadLog:
         size = self._bytes()
         if size <= self._bytes_max:
             return
-        self._connection.execute(f"PRAGMA busy_timeout={int(READERS_SECONDS * 1000)}")
-        self.empty()
-        self._connection.execute("PRAGMA busy_timeout=0")
+        self._empty(patience_seconds=READERS_SECONDS)
         if self._dirty:
             self._look_at = now + AGAIN_SECONDS
             _log.warning(
@@ -66,9 +66,15 @@ class WriteAheadLog:
 
     def empty(self) -> None:
         """Move the log into the file and truncate it, unless a reader is in the way."""
+        self._empty(patience_seconds=0)
+
+    def _empty(self, *, patience_seconds: float) -> None:
         try:
-            busy, *_ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        except sqlite3.Error as error:
+            connection = self._connection.get()
+            connection.execute(f"PRAGMA busy_timeout={int(patience_seconds * 1000)}")
+            busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            connection.execute("PRAGMA busy_timeout=0")
+        except (sqlite3.Error, StorageError) as error:
             # What was committed stays readable from the log; a full disk is no reason to stop.
             _log.warning("%s could not be emptied: %s", self._path, error)
             busy = 1
