@@ -45,8 +45,12 @@ class News:
         for future in self._waiting:
             if not future.done():
                 future.set_exception(StorageClosedError("The storage was closed."))
-        self._calls.put(_STOP)
+        self.stop_soon()
         await asyncio.shield(self._ended)
+
+    def stop_soon(self) -> None:
+        """End the thread without waiting for it."""
+        self._calls.put(_STOP)
 
     def heard(self, head: int) -> None:
         """Wake those who wait for a position below *head*."""

@@ -49,10 +49,14 @@ class Readers:
 
     async def stop(self) -> None:
         """Finish the reads that wait, then close the connections and end the threads."""
-        for _ in self._ended:
-            self._queue.put(None)
+        self.stop_soon()
         for ended in self._ended:
             await asyncio.shield(ended)
+
+    def stop_soon(self) -> None:
+        """As `stop`, for those who can't wait because the event loop was closed."""
+        for _ in self._ended:
+            self._queue.put(None)
 
     def _main(self, ended: asyncio.Future[None]) -> None:
         connection: sqlite3.Connection | None = None

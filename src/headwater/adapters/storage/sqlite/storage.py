@@ -65,10 +65,14 @@ class SqliteStorage:
         return Capabilities(durable=True, shared=True, news_seconds=self.settings.news_seconds)
 
     async def open(self) -> None:
-        """Open the file, made or migrated if need be, and start the threads that work on it."""
+        """Open the file, made or migrated if need be, and start the threads that work on it.
+
+        Raises:
+            ConfigurationError: it is open in another event loop, which was not closed.
+        """
         self._check_process()
         async with self._one_at_a_time():
-            if self._open is not None:
+            if self._mine() is not None:
                 return
             opened = Workers(self.settings, self._clock, self._collections)
             stored = await opened.writer.start(collections.stored_collections)
@@ -79,13 +83,17 @@ class SqliteStorage:
             self._open = opened
 
     async def close(self) -> None:
-        """Finish the commits and reads that wait, end the threads and close the file."""
+        """Finish the commits and reads that wait, end the threads and close the file.
+
+        Raises:
+            ConfigurationError: it is open in another event loop, which was not closed.
+        """
         self._check_process()
-        opened, self._open = self._open, None
         async with self._one_at_a_time():
-            if opened is None:
-                return
-            await opened.close()
+            opened = self._mine()
+            self._open = None
+            if opened is not None:
+                await opened.close()
 
     # ------------------------------------------------------------------------------ writing
 
@@ -251,11 +259,22 @@ class SqliteStorage:
             raise StorageClosedError(_CLOSED)
         self._check_process()
         if opened.loop is not asyncio.get_running_loop():
-            raise ConfigurationError(
-                f"{self.settings.path}: the storage was opened in another event loop. Close it "
-                f"there and open it in this one, or use two storages on the file."
-            )
+            raise opened.wrong_loop()
         return opened
+
+    def _mine(self) -> Workers | None:
+        """Return the workers if they are of this event loop; those of a closed one are let go.
+
+        Raises:
+            ConfigurationError: they are of another, which was not closed.
+        """
+        opened = self._open
+        if opened is not None and opened.loop is not asyncio.get_running_loop():
+            if not opened.loop.is_closed():
+                raise opened.wrong_loop()
+            opened.abandon()
+            self._open = None
+        return self._open
 
     def _check_process(self) -> None:
         if self._open is not None and self._open.process != os.getpid():

@@ -12,6 +12,7 @@ from headwater.adapters.storage.sqlite.room import Room
 from headwater.adapters.storage.sqlite.settings import SqliteSettings
 from headwater.adapters.storage.sqlite.writer import Writer
 from headwater.clock import Clock
+from headwater.errors import ConfigurationError
 from headwater.ports.storage import COMMITS_WAITING_MAX
 
 
@@ -22,6 +23,7 @@ class Workers:
         self, settings: SqliteSettings, clock: Clock, collections: Mapping[str, Collection]
     ) -> None:
         self.loop, self.process = asyncio.get_running_loop(), os.getpid()
+        self._path = settings.path
         self.room = Room(COMMITS_WAITING_MAX)
         self.writer = Writer(settings, clock, collections, self._done)
         self.readers = Readers(settings)
@@ -39,3 +41,18 @@ class Workers:
             stack.push_async_callback(self.news.stop)
             # Room is given in order: once it is our turn, all who came before have theirs.
             await self.room.enter()
+
+    def abandon(self) -> None:
+        """As `close`, where the event loop was closed and nobody can wait for the threads."""
+        self.news.stop_soon()
+        self.readers.stop_soon()
+        self.writer.stop_soon()
+
+    def wrong_loop(self) -> ConfigurationError:
+        """Return the error for whoever comes from another event loop."""
+        advice = "Close it there and open it in this one, or use two storages on the file."
+        if self.loop.is_closed():
+            advice = "That loop was closed; open the storage again in this one."
+        return ConfigurationError(
+            f"{self._path}: the storage was opened in another event loop. {advice}"
+        )

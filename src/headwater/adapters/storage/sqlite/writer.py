@@ -132,8 +132,12 @@ class Writer:
 
     async def stop(self) -> None:
         """Finish what waits, then close the connection and end the thread."""
-        self._queue.put(_Stop())
+        self.stop_soon()
         await asyncio.shield(self._ended)
+
+    def stop_soon(self) -> None:
+        """As `stop`, for those who can't wait because the event loop was closed."""
+        self._queue.put(_Stop())
 
     # ------------------------------------------------------------------ on the writer's thread
 
