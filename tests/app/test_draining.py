@@ -2,8 +2,11 @@
 
 import asyncio
 
+import pytest
+
 from headwater import App, BoundedContext, Command, Notification, Strategy
-from headwater.errors import StorageClosedError
+from headwater.errors import HandlerNotFoundError, StorageClosedError
+from headwater.mediator import Unheard
 
 pub = BoundedContext("pub")
 
@@ -80,3 +83,9 @@ async def test_a_send_that_takes_longer_than_the_grace_fails_or_ends_without_a_c
     assert isinstance(
         (await asyncio.gather(sent, return_exceptions=True))[0], str | StorageClosedError
     )
+
+
+async def test_an_app_can_take_a_publish_that_nobody_hears_as_an_error() -> None:
+    async with App("town", unheard=Unheard.RAISE) as app:
+        with pytest.raises(HandlerNotFoundError):
+            await app.publish(Closing())

@@ -134,6 +134,27 @@ async def test_a_conflict_that_is_not_the_units_own_is_not_tried_again(
     assert tries == 1
 
 
+async def test_a_decision_on_tagged_events_is_made_again_if_another_one_came(
+    units: Units, storage: MemoryStorage
+) -> None:
+    tries = 0
+
+    async def enrol(unit: UnitOfWork) -> None:
+        nonlocal tries
+        tries += 1
+        head = await storage.head()
+        unit.require(tags=("course-1",), after=head, types=(Event,))
+        if tries == 1:
+            async with units.unit_of_work() as other:
+                other.append("enrolment-1", Added("ada"), tags=("course-1", "ada"))
+        unit.append("enrolment-2", Added("bob"), tags=("course-1", "bob"))
+
+    await units.run(enrol)
+
+    assert tries == 2
+    assert await storage.head() == 2
+
+
 async def test_two_children_that_append_to_one_stream_are_an_error(units: Units) -> None:
     unit = units.new()
     one, two = unit.child(), unit.child()

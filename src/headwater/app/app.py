@@ -14,6 +14,7 @@ from headwater.clock import Clock, Duration, SystemClock, seconds_of
 from headwater.errors import ConfigurationError
 from headwater.event_store import EventStore
 from headwater.mediator.background import OnError
+from headwater.mediator.dispatch import Unheard
 from headwater.mediator.limits import DEFAULT_LIMITS, Limits
 from headwater.mediator.mediator import Mediator
 from headwater.mediator.registrations import Strategy
@@ -43,8 +44,9 @@ class App:
     ``App("shop", storage="sqlite:///shop.db")``, then `include` the contexts. Dependencies come
     from dishka *providers*, and from *provide*, a table of ready objects by type. *databases*
     are further storages by name, for projections that live in one. *on_error* hears of failures
-    that no caller sees. With ``run_subscriptions=False`` this process sends and publishes only,
-    and leaves the subscriptions to others.
+    that no caller sees. *strategy* says how `publish` runs handlers, *unheard* what it does where
+    there are none. With ``run_subscriptions=False`` this process sends and publishes only, and
+    leaves the subscriptions to others.
     """
 
     def __init__(
@@ -57,6 +59,8 @@ class App:
         provide: Mapping[Any, Any] | None = None,
         clock: Clock | None = None,
         on_error: OnError | None = None,
+        strategy: Strategy = Strategy.PARALLEL,
+        unheard: Unheard = Unheard.WARN_ONCE,
         limits: Limits = DEFAULT_LIMITS,
         run_subscriptions: bool = True,
     ) -> None:
@@ -73,6 +77,7 @@ class App:
         self._providers = tuple(providers)
         self._provide = dict(provide or {})
         self._on_error, self._limits = on_error, limits
+        self._strategy, self._unheard = strategy, unheard
         self._run_subscriptions = run_subscriptions
         self._contexts: list[BoundedContext] = []
         self._container: Container | None = None
@@ -328,6 +333,8 @@ class App:
                 self._container,
                 self._instances(),
                 self._on_error,
+                self._strategy,
+                self._unheard,
                 self._limits,
             )
             self._wiring = Wiring(self._contexts, surroundings)

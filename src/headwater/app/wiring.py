@@ -14,10 +14,12 @@ from headwater.errors import WiringError, WiringFault
 from headwater.event_store import EventStore
 from headwater.mediator.background import OnError
 from headwater.mediator.deliveries import Deliverer
+from headwater.mediator.dispatch import Unheard
 from headwater.mediator.handlers import Handlers
 from headwater.mediator.limits import DEFAULT_LIMITS, Limits
 from headwater.mediator.matching import stands_for
 from headwater.mediator.mediator import Mediator
+from headwater.mediator.registrations import Strategy
 from headwater.mediator.signatures import name_of
 from headwater.metadata import MessageContext
 from headwater.ports.container import Container
@@ -45,6 +47,8 @@ class Surroundings(msgspec.Struct, frozen=True):
     container: Container | None
     instances: Mapping[Any, Any]
     on_error: OnError | None
+    strategy: Strategy
+    unheard: Unheard
     limits: Limits = DEFAULT_LIMITS
 
 
@@ -138,6 +142,8 @@ class Wiring:
             units=self.units,
             durable=lambda cls: any(stands_for(pattern, cls) for pattern in self._durable),
             on_error=around.on_error,
+            strategy=around.strategy,
+            unheard=around.unheard,
             limits=around.limits,
         )
 

@@ -122,10 +122,19 @@ class UnitOfWork:
         sealed = [self._seal(event, envelope, occurred_at, tags) for event in kept]
         self._appends.append((stream_id, expected, sealed))
 
-    def require(self, condition: TagCondition) -> None:
-        """Commit only if *condition* holds then."""
+    def require(self, *, tags: Sequence[str], after: int, types: Sequence[type] = ()) -> None:
+        """Commit only if no event with all *tags* has come after position *after*.
+
+        With *types* only events of these classes, or of classes derived from them, count. If
+        one has come, the handler runs again.
+
+        Raises:
+            UnitOfWorkError: the unit only reads, or is done.
+        """
         self._check_writable()
-        self._conditions.append(condition)
+        names_of = self._units.codec.registry.names_of
+        names = frozenset[str]().union(*(names_of(cls) for cls in types))
+        self._conditions.append(TagCondition(tuple(tags), after, names))
 
     async def decide(
         self, decider: Decider[C, S, E], id: UUID | str | int, command: C
