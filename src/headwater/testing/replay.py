@@ -31,5 +31,5 @@ def check_replay(aggregate: Aggregate[Any], history: Sequence[object]) -> None:
             )
 
 
-def _says_when_equal(cls: type) -> bool:
+def _says_when_equal(cls: type[Any]) -> bool:
     return any("__eq__" in vars(base) for base in cls.__mro__ if base is not object)
