@@ -22,7 +22,7 @@ def check_replay(aggregate: Aggregate[Any], history: Sequence[object]) -> None:
     now, replayed = vars(aggregate), vars(again)
     for name in dict.fromkeys((*now, *replayed)):
         mine, theirs = now.get(name, _MISSING), replayed.get(name, _MISSING)
-        if mine != theirs and _says_when_equal(type(mine)):
+        if mine != theirs and _says_when_equal(mine):
             shown = "not set" if theirs is _MISSING else repr(theirs)
             raise failure(
                 f"{type(aggregate).__name__} {aggregate.id}: {name} is {mine!r}, but replaying its "
@@ -31,5 +31,5 @@ def check_replay(aggregate: Aggregate[Any], history: Sequence[object]) -> None:
             )
 
 
-def _says_when_equal(cls: type[Any]) -> bool:
-    return any("__eq__" in vars(base) for base in cls.__mro__ if base is not object)
+def _says_when_equal(value: object) -> bool:
+    return any("__eq__" in vars(base) for base in type(value).__mro__ if base is not object)
