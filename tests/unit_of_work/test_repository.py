@@ -159,6 +159,20 @@ async def test_an_instance_can_go_on_in_no_other_unit(units: Units) -> None:
         units.new().repository(Account).add(account)
 
 
+async def test_an_aggregate_that_recorded_and_was_never_added_is_not_lost_in_silence(
+    units: Units, storage: MemoryStorage
+) -> None:
+    async def forgets(unit: UnitOfWork) -> None:
+        unit.repository(Account)
+        Account.open("7", "Ada")
+
+    with pytest.raises(UnitOfWorkError, match=r"Account 7 recorded 1 event.*repository\.add"):
+        await units.run(forgets)
+
+    assert await storage.head() == 0
+    assert Account.open("8", "Bob").version == 1
+
+
 async def test_a_repository_does_not_outlive_its_unit(units: Units) -> None:
     async with units.unit_of_work() as unit:
         accounts = unit.repository(Account)

@@ -1,8 +1,9 @@
 """Aggregates: the objects that decide, and change only by the events they record."""
 
 from collections.abc import Callable, Iterable, Sequence
+from contextvars import ContextVar
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Generic
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic
 from uuid import UUID
 
 import msgspec
@@ -29,6 +30,12 @@ else:
     from typing import TypeVar
 
     IdT = TypeVar("IdT")
+
+
+RECORDERS: Final[ContextVar["list[Aggregate[Any]] | None"]] = ContextVar(
+    "headwater_recorders", default=None
+)
+"""Where aggregates that record are noted, so that a unit of work finds those it was not given."""
 
 
 class Pending(msgspec.Struct, frozen=True):
@@ -217,6 +224,8 @@ class Aggregate(Generic[IdT]):
         finally:
             self.__applying = False
         self.__pending.append(Pending(kept, occurred_at, tuple(tags)))
+        if (recorders := RECORDERS.get()) is not None and len(self.__pending) == 1:
+            recorders.append(self)
 
     def replay(self, events: Iterable[object]) -> None:
         """Apply stored *events* that follow on `committed_version`. For repositories.

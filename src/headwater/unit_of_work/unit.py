@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import UUID
 
 from headwater.clock import microseconds_since_epoch
@@ -83,6 +83,8 @@ class UnitOfWork:
         self._receipts: list[NewReceipt] = []
         self._after_commit: list[Callable[[], Awaitable[None]]] = []
         self._merged_from = len(parent._appends) if parent else 0
+        self._has_children = False
+        self.recorders: Final[list[Aggregate[Any]]] = []
         self._poison: BaseException | None = None
         self._under_way = 0
         self._done = False
@@ -162,6 +164,7 @@ class UnitOfWork:
         """Return a unit within this one: it sees this one's writes, and `merge` takes its own."""
         self.check_open()
         self.seal()
+        self._has_children = True
         return UnitOfWork(
             self._units,
             reads_only=reads_only or self.reads_only,
@@ -318,8 +321,10 @@ class UnitOfWork:
         Raises:
             ConflictError: what the decisions rest on has changed; nothing was written.
             AggregateExistsError: an aggregate was added under an id that is taken.
+            UnitOfWorkError: an aggregate recorded events in here and was never added.
             StorageError, DeadlineExceededError: as `Storage.commit`.
         """
+        self._check_all_added()
         changes = self.changes(checkpoints=checkpoints)
         sealed = [(tracked.aggregate, len(tracked.written)) for tracked in self.aggregates]
         # From here on nobody may join: what came now would not be in the changes.
@@ -343,6 +348,19 @@ class UnitOfWork:
             unit = unit._parent
 
     # ---------------------------------------------------------------------- internals
+
+    def _check_all_added(self) -> None:
+        # With children there are copies that nobody adds, and some that were dropped on purpose.
+        if self._has_children:
+            return
+        for aggregate in self.recorders:
+            key = (type(aggregate), str(aggregate.id))
+            if aggregate.pending and self.aggregates.here(key) is None:
+                raise UnitOfWorkError(
+                    f"{type(aggregate).__name__} {aggregate.id} recorded "
+                    f"{len(aggregate.pending)} event(s), but is not part of this unit of work, so "
+                    f"they would be lost. Add it: repository.add(…)."
+                )
 
     def _check_apart(self, child: "UnitOfWork") -> None:
         since = {stream for stream, _, _ in self._appends[child._merged_from :]}

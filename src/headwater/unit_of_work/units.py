@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from headwater.clock import Clock, SystemClock
-from headwater.domain.aggregate import Aggregate
+from headwater.domain.aggregate import RECORDERS, Aggregate
 from headwater.domain.decider import Decider
 from headwater.domain.read_model import ReadModel
 from headwater.errors import ConflictError, IdempotencyConflictError
@@ -166,11 +166,13 @@ class Units:
     async def _one_unit(self) -> AsyncGenerator[UnitOfWork]:
         unit = self.new()
         token = CURRENT_UNIT.set(unit)
+        recorders = RECORDERS.set(unit.recorders)
         try:
             yield unit
             await unit.commit()
         finally:
             unit.close()
+            RECORDERS.reset(recorders)
             CURRENT_UNIT.reset(token)
         await self.call_back(unit)
 
@@ -262,6 +264,7 @@ class Units:
         checkpoints: Callable[[T], tuple[CheckpointMove, ...]] | None,
     ) -> Done[T]:
         token = CURRENT_UNIT.set(unit)
+        recorders = RECORDERS.set(unit.recorders)
         try:
             result = await work(unit)
             if once is not None:
@@ -274,6 +277,7 @@ class Units:
             return Done(result, await unit.commit(checkpoints=moves))
         finally:
             unit.close()
+            RECORDERS.reset(recorders)
             CURRENT_UNIT.reset(token)
 
     async def _known(self, once: Idempotency[T]) -> Done[T] | None:
