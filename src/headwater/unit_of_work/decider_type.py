@@ -35,7 +35,7 @@ class DeciderType(Generic[C, S, E]):
         """
         stream = stream_id(self._context, self._decider.name, id)
         stored = await read_events(self._storage, stream, codec=self._codec)
-        pending = unit.pending_events(stream)
+        pending = unit.appends.events_of(stream)
         state = self._decider.fold([*stored, *cast("list[E]", pending)])
         events = tuple(self._decider.decide(command, state))
         expected = ExpectedVersion.exactly(len(stored) + len(pending))

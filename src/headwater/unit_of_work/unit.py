@@ -34,6 +34,8 @@ from headwater.serialization.envelope import Envelope
 from headwater.streams import ExpectedVersion, check_stream_id
 from headwater.unit_of_work.collection import Collection
 from headwater.unit_of_work.identity_map import IdentityMap
+from headwater.unit_of_work.lifetime import Lifetime
+from headwater.unit_of_work.pending_appends import PendingAppends
 from headwater.unit_of_work.pending_rows import PendingRows
 from headwater.unit_of_work.repository import Repository
 from headwater.unit_of_work.tracking import Sealed
@@ -56,7 +58,7 @@ def chance_id(_event: object) -> bytes:
     return new_id.as_bytes()
 
 
-class UnitOfWork:
+class UnitOfWork(Lifetime):
     """Collects appends, rows and receipts; nothing is written before `commit`.
 
     It hands out one instance per aggregate id. Not safe for several tasks at once: parallel
@@ -72,23 +74,19 @@ class UnitOfWork:
         ids: IdSource = chance_id,
         parent: "UnitOfWork | None" = None,
     ) -> None:
-        self._units, self._ids, self._parent = units, ids, parent
+        super().__init__(around=parent)
+        self._units, self._ids = units, ids
         self.reads_only: Final[bool] = reads_only
         self.aggregates: Final[IdentityMap] = IdentityMap(parent.aggregates if parent else None)
         self.rows: Final[PendingRows] = PendingRows(
             check_writable=self._check_writable, around=parent.rows if parent else None
         )
-        self._appends: list[tuple[str, ExpectedVersion, list[Sealed]]] = []
+        self.appends: Final[PendingAppends] = PendingAppends(parent.appends if parent else None)
         self._conditions: list[TagCondition] = []
         self._receipts: list[NewReceipt] = []
         self._after_commit: list[Callable[[], Awaitable[None]]] = []
-        self._merged_from = len(parent._appends) if parent else 0
         self._has_children = False
         self.recorders: Final[list[Aggregate[Any]]] = []
-        self._poison: BaseException | None = None
-        self._under_way = 0
-        self._done = False
-        self.conflicted = False
 
     # ---------------------------------------------------------------- what handlers call
 
@@ -122,7 +120,7 @@ class UnitOfWork:
         # Whoever appends a list may go on to change it; what happened stays.
         kept = [copied(event, {}) for event in events]
         sealed = [self._seal(event, envelope, occurred_at, tags) for event in kept]
-        self._appends.append((stream_id, expected, sealed))
+        self.appends.add(stream_id, expected, sealed)
 
     def require(self, *, tags: Sequence[str], after: int, types: Sequence[type] = ()) -> None:
         """Commit only if no event with all *tags* has come after position *after*.
@@ -182,9 +180,7 @@ class UnitOfWork:
             ConcurrencyError: both have read a stream, at different versions.
         """
         self.check_open()
-        child.check_not_poisoned()
-        child.check_nothing_under_way()
-        self._check_apart(child)
+        child.check_whole()
         self.seal()
         child.seal()
         if any(tracked.written for tracked in child.aggregates):
@@ -195,11 +191,11 @@ class UnitOfWork:
             self.note_conflict()
             raise
         self.rows.merge(child.rows)
-        self._appends += child._appends
+        self.appends.merge(child.appends)
         self._conditions += child._conditions
         self._receipts += child._receipts
         self._after_commit += child._after_commit
-        child._done = True
+        child.close()
 
     def seal(self) -> None:
         """Give what was recorded since the last call the context that is current now.
@@ -220,64 +216,10 @@ class UnitOfWork:
         """Return whether *units* made this unit, so that it is committed to their storage."""
         return self._units is units
 
-    def poison(self, error: BaseException) -> None:
-        """Refuse to commit from now on, because *error* left something half done."""
-        self._poison = self._poison or error
-
-    def check_not_poisoned(self) -> None:
-        """Raise `UnitOfWorkError` if something inside failed and was swallowed."""
-        if self._poison is not None:
-            raise UnitOfWorkError(
-                f"A nested message failed with {self._poison!r} and the handler went on. Its unit "
-                f"of work is half done and can't be committed; let the error out, or ask for the "
-                f"Mediator and send with separate=True and an id: that has a commit of its own."
-            ) from self._poison
-
-    def enter(self) -> None:
-        """Let a message join; `leave` must follow, and nothing is committed before it.
-
-        Raises:
-            UnitOfWorkError: the unit is committed, or is being committed.
-        """
-        self.check_open()
-        self._under_way += 1
-
-    def leave(self) -> None:
-        """Note that a message that joined has ended."""
-        self._under_way -= 1
-
-    def check_nothing_under_way(self) -> None:
-        """Raise `UnitOfWorkError` if a message that joined has not ended."""
-        if self._under_way:
-            raise UnitOfWorkError(
-                "A message that was sent inside this unit of work is still under way when its "
-                "handler ends, so nothing was committed. Await what you send."
-            )
-
-    def close(self) -> None:
-        """Let nothing more join or be collected; what was not committed is dropped."""
-        self._done = True
-
-    def check_open(self) -> None:
-        """Raise `UnitOfWorkError` if the unit was committed or merged."""
-        if self._done:
-            raise UnitOfWorkError(
-                "This unit of work is done. Don't keep repositories or collections beyond the "
-                "handler that they were handed to."
-            )
-
     def add_receipt(self, receipt: NewReceipt) -> None:
         """Store what came of a message together with its effects."""
         self.check_open()
         self._receipts.append(receipt)
-
-    def pending_events(self, stream_id: str) -> list[object]:
-        """Return what was appended to *stream_id* here and around, and is not committed yet."""
-        around = self._parent.pending_events(stream_id) if self._parent else []
-        for stream, _, events in self._appends:
-            if stream == stream_id:
-                around += [sealed.event for sealed in events]
-        return around
 
     def changes(self, *, checkpoints: tuple[CheckpointMove, ...] = ()) -> Changes:
         """Return everything collected as one value; encoding is checked here.
@@ -289,14 +231,10 @@ class UnitOfWork:
             UnitOfWorkError: the unit is poisoned, or only reads and has something to write.
         """
         self.check_open()
-        self.check_not_poisoned()
-        self.check_nothing_under_way()
+        self.check_whole()
         self.seal()
         writes, guards = self._appends_of_aggregates()
-        writes += [
-            Append(stream_id, expected, tuple([self._enclose(sealed) for sealed in events]))
-            for stream_id, expected, events in self._appends
-        ]
+        writes += self.appends.appends(self._enclose)
         rows = self._rows_of_aggregates() + self.rows.changes()
         if not (writes or rows or self._receipts or checkpoints or self._conditions):
             return NO_CHANGES
@@ -340,13 +278,6 @@ class UnitOfWork:
                 aggregate.changes_committed(count)
         return committed
 
-    def note_conflict(self) -> None:
-        """Remember that a conflict was this unit's own, so that running again may help."""
-        unit: UnitOfWork | None = self
-        while unit is not None:
-            unit.conflicted = True
-            unit = unit._parent
-
     # ---------------------------------------------------------------------- internals
 
     def _check_all_added(self) -> None:
@@ -360,15 +291,6 @@ class UnitOfWork:
                     f"{type(aggregate).__name__} {aggregate.id} recorded "
                     f"{len(aggregate.pending)} event(s), but is not part of this unit of work, so "
                     f"they would be lost. Add it: repository.add(…)."
-                )
-
-    def _check_apart(self, child: "UnitOfWork") -> None:
-        since = {stream for stream, _, _ in self._appends[child._merged_from :]}
-        for stream, _, _ in child._appends:
-            if stream in since:
-                raise UnitOfWorkError(
-                    f"Stream {stream!r} was written by two handlers that ran in parallel. Publish "
-                    f"sequentially, or write it in one of them."
                 )
 
     def _raise_if_taken(self, conflict: ConflictError) -> None:
