@@ -14,6 +14,7 @@ from headwater.domain.state import copied
 from headwater.errors import (
     AggregateExistsError,
     ConcurrencyError,
+    ConfigurationError,
     ConflictError,
     UnitOfWorkError,
 )
@@ -130,10 +131,14 @@ class UnitOfWork(Lifetime):
 
         Raises:
             UnitOfWorkError: the unit only reads, or is done.
+            ConfigurationError: no event of *types* is known.
         """
         self._check_writable()
         names_of = self._units.codec.registry.names_of
         names = frozenset[str]().union(*(names_of(cls) for cls in types))
+        if types and not names:
+            shown = ", ".join(cls.__name__ for cls in types)
+            raise ConfigurationError(f"No event of {shown} is known; register them first.")
         self._conditions.append(TagCondition(tuple(tags), after, names))
 
     async def decide(
