@@ -6,7 +6,7 @@ import pytest
 
 from headwater import Aggregate, Event, applies
 from headwater.adapters.storage.memory import MemoryStorage
-from headwater.errors import ConcurrencyError, UnitOfWorkError
+from headwater.errors import ConcurrencyError, ConfigurationError, UnitOfWorkError
 from headwater.event_store import EventStore
 from headwater.streams import ExpectedVersion
 from headwater.unit_of_work.unit import UnitOfWork
@@ -138,6 +138,7 @@ async def test_a_decision_on_tagged_events_is_made_again_if_another_one_came(
     units: Units, storage: MemoryStorage
 ) -> None:
     tries = 0
+    units.codec.registry.register(Added)
 
     async def enrol(unit: UnitOfWork) -> None:
         nonlocal tries
@@ -168,3 +169,8 @@ async def test_two_children_that_append_to_one_stream_are_an_error(units: Units)
     three = unit.child()
     three.append("shelf-1", Added("z"))
     unit.merge(three)
+
+
+async def test_a_condition_on_types_that_nobody_knows_is_refused(units: Units) -> None:
+    with pytest.raises(ConfigurationError, match="No event of Listed is known"):
+        units.new().require(tags=("a",), after=0, types=(Listed,))
