@@ -104,6 +104,7 @@ class Runner:
         """Begin to work in a task of its own; again, after it has failed or was stopped."""
         if not self.running:
             self._stopping, self._failure = False, None
+            self._state = SubscriptionState.STARTING
             if self._following is not None:
                 self._following.cancel()
             self.progress.restart()
@@ -169,6 +170,8 @@ class Runner:
         finally:
             if self._state is not SubscriptionState.FAILED:
                 self._state = SubscriptionState.STOPPED
+                # Whoever waits would wait for what does not come.
+                self.progress.fail(self._stopped())
 
     async def _turn(self) -> None:
         try:
@@ -222,6 +225,12 @@ class Runner:
             self._waiting = None
 
     # ------------------------------------------------------------------------ failing
+
+    def _stopped(self) -> SubscriptionFailedError:
+        position = self.progress.position
+        return SubscriptionFailedError(
+            self.subscription.name, position=position, problem="it was stopped"
+        )
 
     async def _follow_head(self) -> None:
         """Keep the status true: what has failed falls behind further and further."""

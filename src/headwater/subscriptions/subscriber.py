@@ -14,6 +14,7 @@ from headwater.metadata import CURRENT_CONTEXT
 from headwater.ports.log import StoredEvent
 from headwater.serialization.envelope import ContextOfEvent
 from headwater.subscriptions.subscription import Arrival, Batch, Outcome, Worked
+from headwater.unit_of_work.cancellation import cancelled_from_outside
 from headwater.unit_of_work.unit import CURRENT_UNIT, IdSource, UnitOfWork
 from headwater.unit_of_work.units import Units
 
@@ -105,6 +106,10 @@ class SubscriberConsumer:
     async def _outcome(self, batch: Batch) -> Outcome:
         try:
             return await self._work_batch(batch)
+        except asyncio.CancelledError:
+            if cancelled_from_outside():
+                raise
+            return HandlerCancelledError(self._subscription)
         except Exception as error:  # noqa: BLE001 - the runner decides what it means
             return error
 
@@ -114,7 +119,7 @@ class SubscriberConsumer:
                 try:
                     await self._hand_over(arrival, unit)
                 except asyncio.CancelledError:
-                    if _cancelled_from_outside():
+                    if cancelled_from_outside():
                         raise
                     return Worked(done, HandlerCancelledError(self._subscription))
                 except Exception as error:
@@ -139,11 +144,6 @@ class SubscriberConsumer:
             _CURRENT.reset(delivered)
             CURRENT_UNIT.reset(current)
             CURRENT_CONTEXT.reset(context)
-
-
-def _cancelled_from_outside() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _ids_for(subscription: str, stored: StoredEvent) -> IdSource:

@@ -1,5 +1,6 @@
 """The unit of work: collects what handlers want to write, and commits it as one value."""
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from datetime import datetime
@@ -43,6 +44,8 @@ from headwater.unit_of_work.tracking import Sealed
 
 if TYPE_CHECKING:
     from headwater.unit_of_work.units import Units
+
+_log = logging.getLogger("headwater")
 
 A = TypeVar("A", bound=Aggregate)
 M = TypeVar("M", bound=ReadModel)
@@ -264,11 +267,12 @@ class UnitOfWork(Lifetime):
         Raises:
             ConflictError: what the decisions rest on has changed; nothing was written.
             AggregateExistsError: an aggregate was added under an id that is taken.
-            UnitOfWorkError: an aggregate recorded events in here and was never added.
+            UnitOfWorkError: the unit is poisoned, or has nothing to write although an aggregate
+                recorded events in here: it was never added.
             StorageError, DeadlineExceededError: as `Storage.commit`.
         """
-        self._check_all_added()
         changes = self.changes(checkpoints=checkpoints)
+        self._check_all_added(changes)
         sealed = [(tracked.aggregate, len(tracked.written)) for tracked in self.aggregates]
         # From here on nobody may join: what came now would not be in the changes.
         self.close()
@@ -285,18 +289,22 @@ class UnitOfWork(Lifetime):
 
     # ---------------------------------------------------------------------- internals
 
-    def _check_all_added(self) -> None:
+    def _check_all_added(self, changes: Changes) -> None:
         # With children there are copies that nobody adds, and some that were dropped on purpose.
-        if self._has_children:
+        if self._has_children or self.reads_only:
             return
+        known = {id(tracked.aggregate) for tracked in self.aggregates}
         for aggregate in self.recorders:
-            key = (type(aggregate), str(aggregate.id))
-            if aggregate.pending and self.aggregates.here(key) is None:
-                raise UnitOfWorkError(
-                    f"{type(aggregate).__name__} {aggregate.id} recorded "
-                    f"{len(aggregate.pending)} event(s), but is not part of this unit of work, so "
-                    f"they would be lost. Add it: repository.add(…)."
-                )
+            if not aggregate.pending or id(aggregate) in known:
+                continue
+            problem = (
+                f"{type(aggregate).__name__} {aggregate.id} recorded {len(aggregate.pending)} "
+                f"event(s), but is not part of this unit of work. Add it: repository.add(…)."
+            )
+            # Who writes something else may have left this one out on purpose.
+            if changes.empty:
+                raise UnitOfWorkError(f"{problem} Nothing was committed.")
+            _log.warning("%s Its events are not committed.", problem)
 
     def _raise_if_taken(self, conflict: ConflictError) -> None:
         """Running again can't help an `add` that looks at nothing."""

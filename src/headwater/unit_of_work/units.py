@@ -13,13 +13,19 @@ from headwater.clock import Clock, SystemClock
 from headwater.domain.aggregate import RECORDERS, Aggregate
 from headwater.domain.decider import Decider
 from headwater.domain.read_model import ReadModel
-from headwater.errors import ConflictError, IdempotencyConflictError
+from headwater.errors import (
+    ConflictError,
+    HandlerCancelledError,
+    IdempotencyConflictError,
+    StorageError,
+)
 from headwater.messages import options_of
 from headwater.ports.changes import CheckpointMove, Committed, NewReceipt
 from headwater.ports.rows import CollectionSpec
 from headwater.ports.storage import Storage
 from headwater.serialization.codec import EventCodec
 from headwater.unit_of_work.aggregate_type import AggregateType
+from headwater.unit_of_work.cancellation import cancelled_from_outside
 from headwater.unit_of_work.decider_type import DeciderType
 from headwater.unit_of_work.lines import Lines
 from headwater.unit_of_work.row_type import RowType
@@ -232,7 +238,7 @@ class Units:
                     done = await self._attempt(unit, work, once, checkpoints)
             except Exception as error:
                 # Somebody else may have handled the same message meanwhile: then that counts.
-                if once is not None and (known := await self._known(once)) is not None:
+                if once is not None and (known := await self._known_after(once)) is not None:
                     return known
                 if (
                     not isinstance(error, ConflictError)
@@ -251,10 +257,17 @@ class Units:
         for callback in unit.callbacks:
             try:
                 await callback()
+            except asyncio.CancelledError:
+                if cancelled_from_outside():
+                    raise
+                self._report(HandlerCancelledError("after_commit"))
             except Exception as error:  # noqa: BLE001 - the commit stands, whatever a callback says
-                _log.exception("after_commit: a callback failed; the commit stands")
-                if self._on_error is not None:
-                    self._on_error("after_commit", error)
+                self._report(error)
+
+    def _report(self, error: Exception) -> None:
+        _log.error("after_commit: a callback failed; the commit stands", exc_info=error)
+        if self._on_error is not None:
+            self._on_error("after_commit", error)
 
     async def _attempt(
         self,
@@ -279,6 +292,15 @@ class Units:
             unit.close()
             RECORDERS.reset(recorders)
             CURRENT_UNIT.reset(token)
+
+    async def _known_after(self, once: Idempotency[T]) -> Done[T] | None:
+        """As `_known`, but what went wrong before must not be hidden by a storage that fails."""
+        try:
+            return await self._known(once)
+        except IdempotencyConflictError:
+            raise
+        except StorageError:
+            return None
 
     async def _known(self, once: Idempotency[T]) -> Done[T] | None:
         receipt = await self.storage.receipt(once.consumer, once.message_id.bytes)
