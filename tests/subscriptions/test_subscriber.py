@@ -409,3 +409,35 @@ async def test_losing_to_others_again_and_again_stops_no_subscription(bench: Wor
     await subscriptions.wait_for("mail", 1)
 
     assert tries == 2
+
+
+async def test_a_callback_that_cancels_itself_ends_nothing(bench: Workbench) -> None:
+    seen: list[int] = []
+
+    async def gives_up() -> None:
+        raise asyncio.CancelledError
+
+    async def handle(arrival: Arrival, _delivery: Delivery) -> None:
+        unit = CURRENT_UNIT.get()
+        assert unit is not None
+        unit.after_commit(gives_up)
+        seen.append(arrival.stored.position)
+
+    for account in "abcd":
+        await bench.book(account)
+    subscriptions = await bench.start(bench.subscriber(handle))
+
+    await subscriptions.settle()
+
+    assert sorted(seen) == [1, 2, 3, 4]
+
+
+async def test_whoever_waits_is_told_when_the_subscription_is_stopped(bench: Workbench) -> None:
+    subscriptions = await bench.start(bench.subscriber(Seen()))
+    waiting = asyncio.ensure_future(subscriptions.wait_for("mail", 99, timeout=None))
+    await asyncio.sleep(0)
+
+    await subscriptions.stop()
+
+    with pytest.raises(SubscriptionFailedError, match="it was stopped"):
+        await waiting

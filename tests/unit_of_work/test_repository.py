@@ -173,6 +173,25 @@ async def test_an_aggregate_that_recorded_and_was_never_added_is_not_lost_in_sil
     assert Account.open("8", "Bob").version == 1
 
 
+async def test_what_was_left_out_beside_other_writes_is_warned_of(
+    units: Units, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def previews(unit: UnitOfWork) -> None:
+        unit.repository(Account).add(Account.open("7", "Ada"))
+        Account.open("8", "Bob")
+
+    await units.run(previews)
+
+    assert "Account 8 recorded 1 event(s), but is not part of this unit" in caplog.text
+
+
+async def test_a_query_may_play_with_an_aggregate(units: Units) -> None:
+    async def previews(_unit: UnitOfWork) -> int:
+        return Account.open("8", "Bob").version
+
+    assert (await units.run(previews, reads_only=True)).result == 1
+
+
 async def test_a_repository_does_not_outlive_its_unit(units: Units) -> None:
     async with units.unit_of_work() as unit:
         accounts = unit.repository(Account)

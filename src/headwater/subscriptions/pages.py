@@ -118,18 +118,12 @@ class Pages:
                 self.checkpoints[batch.partition] = batch.reached(outcome)
                 if outcome.failure is not None:
                     failures.append((batch.arrivals[outcome.done], outcome.failure))
-            elif not _lies_in_an_event(outcome):
+            elif not isinstance(outcome, Exception) or not _lies_in_an_event(outcome):
                 error = error or outcome
-            elif (
-                isinstance(outcome, Exception)
-                and len(batch.arrivals) == 1
-                and (
-                    # A commit that several batches shared was refused for one of them.
-                    sum(other is outcome for other in outcomes) == 1
-                )
-            ):
+            elif len(batch.arrivals) == 1 and sum(other is outcome for other in outcomes) == 1:
                 failures.append((batch.arrivals[0], outcome))
             else:
+                # The commit was refused for one event of the batch, or of those it was shared with.
                 refused.append(batch)
         if error is not None:
             raise error
@@ -174,7 +168,7 @@ class Pages:
         return failure
 
 
-def _lies_in_an_event(error: BaseException) -> bool:
+def _lies_in_an_event(error: Exception) -> bool:
     """Return whether a commit was refused for what a handler wanted to write, not by chance."""
     return isinstance(error, DuplicateValueError | IdempotencyConflictError) or not isinstance(
         error, StorageError
