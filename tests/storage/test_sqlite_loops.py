@@ -37,7 +37,8 @@ def other_loop() -> Iterator[asyncio.Runner]:
 
 
 def threads() -> list[threading.Thread]:
-    return [one for one in threading.enumerate() if one.name.startswith("headwater-")]
+    names = ("headwater-writer", "headwater-reader", "headwater-news")
+    return [one for one in threading.enumerate() if one.name.startswith(names)]
 
 
 def end_of(some: list[threading.Thread]) -> bool:
