@@ -3,7 +3,7 @@
 import pytest
 
 from headwater import App, BoundedContext, Collection, Event, ReadModel
-from headwater.errors import ConfigurationError, SubscriptionFailedError
+from headwater.errors import ConfigurationError, SubscriptionFailedError, WiringError
 from headwater.ports.storage import Storage
 from headwater.streams import ExpectedVersion
 from tests.subscriptions.ledger import Balances
@@ -82,3 +82,19 @@ def test_a_fold_says_its_name_and_partitions_in_its_header() -> None:
 
     with pytest.raises(ConfigurationError, match="in the class header"):
         context.projection(name="mine", partitions=3)(Balances)
+
+
+def test_a_fold_whose_constructor_wants_something_is_a_fault() -> None:
+    context = BoundedContext("other")
+
+    @context.projection
+    class Needy(Balances):
+        def __init__(self, rates: dict[str, int]) -> None:
+            self.rates = rates
+
+    app = App("places")
+    app.include(context)
+
+    with pytest.raises(WiringError, match=r"Needy can't be made: .*rates") as raised:
+        app.check()
+    assert Needy.__name__ in str(raised.value)

@@ -231,9 +231,19 @@ class Wiring:
         )
         if subscription is None:
             return None
+        try:
+            projection = cls()
+        except TypeError as error:
+            self._fault(
+                registration.site,
+                f"{cls.__name__} can't be made: {error}.",
+                "A projection is pure and its constructor takes nothing; what needs dependencies "
+                "is a function or a class with handle… methods.",
+            )
+            return None
         target = self.units.storage_of(folds.model)
         rows = self.units.row_type(folds.model)
-        consumer = ProjectionConsumer(cls(), folds=folds, rows=rows, target=target)
+        consumer = ProjectionConsumer(projection, folds=folds, rows=rows, target=target)
         return self._runner(subscription, consumer, target)
 
     def _subscription(
