@@ -177,6 +177,25 @@ class RoundTripError(SerializationError):
         )
 
 
+class UpcasterError(ConfigurationError):
+    """Upcasters don't fit together, or one returned what can't be stored."""
+
+
+class SubjectForgottenError(HeadwaterError):
+    """Personal data of a subject can't be written: the subject was forgotten."""
+
+    def __init__(self, subject: str) -> None:
+        self.subject = subject
+        super().__init__(
+            f"Subject {subject!r} was forgotten and its key destroyed: nothing personal can be "
+            f"written for it any more. Use a new subject id for a new relationship."
+        )
+
+
+class KeyStoreError(HeadwaterError):
+    """The store of keys for personal data can't do what was asked."""
+
+
 class ValidationError(HeadwaterError):
     """A request does not meet its own constraints."""
 
@@ -321,6 +340,26 @@ class LogRewoundError(StorageError):
         )
 
 
+class StreamClosedError(StorageError):
+    """A stream takes no such events or changes: archived, tombstoned or staged."""
+
+    def __init__(self, stream_id: str, state: str, advice: str = "") -> None:
+        self.stream_id, self.state = stream_id, state
+        text = f"Stream {stream_id!r} is {state}: nothing was written. {advice}"
+        super().__init__(text.rstrip())
+
+
+class StorageUnavailableError(StorageError):
+    """The storage's server can't be reached, or refuses connections; nothing was written."""
+
+
+class OutcomeUnknownError(StorageError):
+    """The connection was lost during a commit, and whether it was done could not be found out.
+
+    Look whether the change is there, or send the same message again under the same id.
+    """
+
+
 class StorageClosedError(StorageError):
     """The storage was closed, or never opened."""
 
@@ -343,6 +382,10 @@ class StorageReadOnlyError(StorageError):
 
 class SchemaVersionError(StorageError):
     """The stored schema is newer than this code can read, or no Headwater schema at all."""
+
+
+class MigrationNeededError(SchemaVersionError):
+    """The stored schema is missing or older than this code needs; migrate it first."""
 
 
 class UnsupportedFileSystemError(StorageError):

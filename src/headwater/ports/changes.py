@@ -6,6 +6,7 @@ The records are kept from the garbage collector (``gc=False``): they are made in
 and, frozen from parts that were there before, can't stand in a cycle.
 """
 
+from enum import Enum
 from typing import Final
 
 import msgspec
@@ -84,12 +85,17 @@ class RowGuard(msgspec.Struct, frozen=True, gc=False):
 
 
 class CheckpointMove(msgspec.Struct, frozen=True, gc=False):
-    """Move a partition's checkpoint by compare-and-set from `expected` to `to`."""
+    """Move a partition's checkpoint by compare-and-set from `expected` to `to`.
+
+    `event_id` is the id of the event at `to`, None if there is none. It is kept with the
+    position, so that a log which was rewound and went on otherwise is noticed.
+    """
 
     subscription: str
     partition: int
     expected: int
     to: int
+    event_id: bytes | None = None
 
 
 class NewReceipt(msgspec.Struct, frozen=True, gc=False):
@@ -104,6 +110,33 @@ class NewReceipt(msgspec.Struct, frozen=True, gc=False):
     outcome: str
 
 
+class StreamAction(Enum):
+    """What `StreamChange` does with a stream. Positions and versions are never given again.
+
+    ARCHIVE: it takes no more events, and readers of the log pass over it unless they ask for
+    archived streams; it can still be read as a stream. RESTORE: it is open again.
+    TRUNCATE: its events below `before_version` are erased; its version stays what it is.
+    TOMBSTONE: all its events are erased, and it takes none ever again.
+    """
+
+    ARCHIVE = "archive"
+    RESTORE = "restore"
+    TRUNCATE = "truncate"
+    TOMBSTONE = "tombstone"
+
+
+class StreamChange(msgspec.Struct, frozen=True, gc=False):
+    """Archive, restore, truncate or tombstone a stream, whether it has events or not.
+
+    Erased events leave holes in the log. Their ids stay known until they are pruned: an append
+    that brings them all again repeats the first one, whatever its content.
+    """
+
+    stream_id: str
+    action: StreamAction
+    before_version: int = 0
+
+
 class Changes(msgspec.Struct, frozen=True, gc=False):
     """Everything one unit of work wants to write: all of it is committed, or nothing.
 
@@ -112,6 +145,7 @@ class Changes(msgspec.Struct, frozen=True, gc=False):
 
     appends: tuple[Append, ...] = ()
     conditions: tuple[TagCondition, ...] = ()
+    streams: tuple[StreamChange, ...] = ()
     guards: tuple[RowGuard, ...] = ()
     rows: tuple[RowChange, ...] = ()
     checkpoints: tuple[CheckpointMove, ...] = ()
@@ -124,6 +158,7 @@ class Changes(msgspec.Struct, frozen=True, gc=False):
         return not (
             self.appends
             or self.conditions
+            or self.streams
             or self.guards
             or self.rows
             or self.checkpoints

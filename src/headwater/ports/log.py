@@ -1,6 +1,7 @@
 """The reading side of the log."""
 
 from collections.abc import Sequence
+from enum import Enum
 from typing import Final, Protocol, TypeAlias
 
 import msgspec
@@ -40,13 +41,15 @@ class LogFilter(msgspec.Struct, frozen=True, gc=False):
 
     `types` are stored type names, `categories` what stands before the first ``-`` of a stream
     id, `tags` must all be on the event. Streams whose names start with ``$`` are left out
-    unless `internal` is set. An empty set means: no restriction.
+    unless `internal` is set, archived ones unless `archived` is. An empty set means: no
+    restriction.
     """
 
     types: frozenset[str] = frozenset()
     categories: frozenset[str] = frozenset()
     tags: frozenset[str] = frozenset()
     internal: bool = False
+    archived: bool = False
 
 
 EVERYTHING: Final = LogFilter()
@@ -57,12 +60,34 @@ class LogPage(msgspec.Struct, frozen=True, gc=False):
 
     Every matching event at a position in (after, `scanned_to`] is in `events`, and none will
     appear there later. `head` is the log's last position at the same moment, so a reader
-    whose page has ``scanned_to == head`` has caught up.
+    whose page has ``scanned_to == head`` has caught up. `event_id` is the id of the event at
+    `scanned_to`, whether it matches or not and also after its erasure as long as the id is
+    known; None if there is none. The position and it are a cursor that `read_log` can verify.
     """
 
     events: tuple[StoredEvent, ...]
     scanned_to: int
     head: int
+    event_id: bytes | None = None
+
+
+class StreamState(Enum):
+    """Whether a stream takes events. STAGED: only those staged in an outbox."""
+
+    OPEN = "open"
+    ARCHIVED = "archived"
+    TOMBSTONED = "tombstoned"
+    STAGED = "staged"
+
+
+class StreamInfo(msgspec.Struct, frozen=True):
+    """What is known of a stream: its version (0: it never had an event), its oldest version
+    that is still there (0: none is), and its state."""
+
+    stream_id: str
+    version: int
+    first_version: int
+    state: StreamState = StreamState.OPEN
 
 
 class Log(Protocol):
@@ -97,14 +122,45 @@ class Log(Protocol):
         """
         ...
 
+    async def stream_info(self, stream_id: str) -> StreamInfo:
+        """Return what is known of a stream."""
+        ...
+
+    async def read_streams(
+        self,
+        *,
+        category: str | None = None,
+        after: str = "",
+        internal: bool = False,
+        limit: int = 1000,
+    ) -> tuple[StreamInfo, ...]:
+        """Return the streams that sort after stream id *after* by Unicode code point.
+
+        Those of one *category*, or all; archived and tombstoned ones too. Those whose names
+        start with ``$`` only come with *internal*.
+        """
+        ...
+
     async def read_log(
-        self, *, after: int = 0, where: LogFilter = EVERYTHING, limit: int = 1000
+        self,
+        *,
+        after: int = 0,
+        after_id: bytes | None = None,
+        where: LogFilter = EVERYTHING,
+        limit: int = 1000,
     ) -> LogPage:
         """Return the matching events that stand after position *after*.
 
         The page ends at *limit* events, at the head, or where the storage has looked through
         enough for one read: a page may be empty and still move `scanned_to` on. With *after*
         at or past the head the page is empty and ``scanned_to`` is *after*.
+
+        With *after_id*, the `LogPage.event_id` of the page that ended at *after*, it is verified
+        in the same statement that the log is still the one which was read.
+
+        Raises:
+            LogRewoundError: *after_id* is given, and *after* is past the head or another
+                event stands there. One that was erased and pruned is believed.
         """
         ...
 

@@ -5,6 +5,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from headwater.ports.administration import Administration
 from headwater.ports.changes import Changes, Committed
 from headwater.ports.log import Log
 from headwater.ports.rows import Rows
@@ -34,7 +35,14 @@ class StoredReceipt(msgspec.Struct, frozen=True):
     position: int
 
 
-class Storage(Log, Rows, Protocol):
+class Checkpoint(msgspec.Struct, frozen=True):
+    """Where a partition stands, and the id of the event there; None if it is not known."""
+
+    position: int
+    event_id: bytes | None = None
+
+
+class Storage(Log, Rows, Administration, Protocol):
     """Commits `Changes` and reads what was committed.
 
     Usable from one event loop. `open` and `close` may be called more than once; what is
@@ -102,15 +110,22 @@ class Storage(Log, Rows, Protocol):
                 It comes before all that appends are refused for, so that a worker which was
                 outrun hears of that, and not of what the other has appended.
             IdempotencyConflictError: some event ids are known and others are not, or with
-                other content, stream or order.
+                other content, stream or order. Of an erased event the content is not compared.
+            StreamClosedError: an append brings new events to a stream that is archived,
+                tombstoned, or takes only staged events. One without events only guards.
             ConcurrencyError: a stream is not at its expected version.
             TagConditionError: a matching event came after the condition's position; the error
                 names the first of them.
+            StreamClosedError: a stream change asks for what a tombstoned stream can't be.
+                Stream changes see the appends of the same value; to tombstone a stream again,
+                to archive an archived one and to restore an open one changes nothing.
             RowConflictError: a guarded or written row is not at its expected version. Guards
                 are compared before any row of the same value is written.
             DuplicateValueError: a unique indexed field has the value in another row; of several
                 such fields the first of the spec is named. NULL is never a duplicate.
             ValueError: a text can't be written as UTF-8 (it holds a lone surrogate).
+            OutcomeUnknownError: the connection was lost, and it could not be found out within
+                the storage's own patience whether the commit was done.
             StorageError: the storage itself failed; nothing was written.
         """
         ...
@@ -125,7 +140,7 @@ class Storage(Log, Rows, Protocol):
 
     async def open_subscription(
         self, name: str, *, partitions: int, start_after: int
-    ) -> Sequence[int]:
+    ) -> Sequence[Checkpoint]:
         """Return the checkpoint of each partition of *name*; their number is the stored one.
 
         The first call stores *partitions* (1 … 1024) and starts each after position

@@ -1,0 +1,83 @@
+"""What operators do with a storage: look at what it keeps, repair it, and let old things go."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from headwater.ports.rows import CollectionSpec
+
+if TYPE_CHECKING:
+    from headwater.ports.storage import Checkpoint
+
+
+class StoredSubscription(msgspec.Struct, frozen=True):
+    """A subscription as stored: its name and the checkpoint of each partition."""
+
+    name: str
+    checkpoints: "tuple[Checkpoint, ...]"
+
+
+class Pruned(msgspec.Struct, frozen=True):
+    """How many of each kind were removed."""
+
+    receipts: int = 0
+    erased_ids: int = 0
+
+    @property
+    def total(self) -> int:
+        """How many were removed altogether."""
+        return self.receipts + self.erased_ids
+
+
+class Administration(Protocol):
+    """Looks at and repairs what a storage keeps beside events and rows.
+
+    All methods raise `StorageClosedError` before `open` and after `close`.
+    """
+
+    async def subscriptions(self) -> "Sequence[StoredSubscription]":
+        """Return all subscriptions that were ever opened, by name."""
+        ...
+
+    async def reset_subscription(self, name: str, *, to: "Checkpoint") -> None:
+        """Set the checkpoint of every partition to *to*, wherever it stands.
+
+        A worker that is at it notices by compare-and-set and goes on from there.
+
+        Raises:
+            ConfigurationError: there is no such subscription.
+        """
+        ...
+
+    async def collections(self) -> Sequence[CollectionSpec]:
+        """Return the collections that were prepared, by name."""
+        ...
+
+    async def clear_collection(self, name: str) -> int:
+        """Delete all rows of a collection in one step; return how many there were.
+
+        Raises:
+            ConfigurationError: it was not prepared.
+        """
+        ...
+
+    async def count_receipts(self, *, after: int) -> int:
+        """Return how many receipts came with a commit at a position past *after*."""
+        ...
+
+    async def remove_receipts(self, *, after: int) -> int:
+        """Remove the receipts that came with a commit at a position past *after*.
+
+        They speak of what a rewound log does not hold; how many were removed is returned.
+        """
+        ...
+
+    async def prune(self, *, before: int, limit: int = 10_000) -> Pruned:
+        """Remove receipts written, and ids of events erased, before *before*; the oldest first.
+
+        *before* is in microseconds since 1970 UTC, the storage's time. At most *limit* of each
+        kind go, so that no commit waits long; call it again until nothing is left to remove.
+        A message or event that comes again after that counts as new.
+        """
+        ...
