@@ -145,12 +145,12 @@ class Changes(msgspec.Struct, frozen=True, gc=False):
 
     appends: tuple[Append, ...] = ()
     conditions: tuple[TagCondition, ...] = ()
-    streams: tuple[StreamChange, ...] = ()
     guards: tuple[RowGuard, ...] = ()
     rows: tuple[RowChange, ...] = ()
     checkpoints: tuple[CheckpointMove, ...] = ()
     receipts: tuple[NewReceipt, ...] = ()
     deadline: int | None = None
+    streams: tuple[StreamChange, ...] = ()
 
     @property
     def empty(self) -> bool:
