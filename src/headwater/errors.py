@@ -454,6 +454,18 @@ class ApplyError(AggregateError):
         )
 
 
+class HistoryUnavailableError(AggregateError):
+    """A state was asked for as of a version or time that the log can't answer for.
+
+    The stream has not come that far, its events up to there were erased, or the aggregate is
+    stored as state.
+    """
+
+    def __init__(self, who: str, *, as_of: object, problem: str) -> None:
+        self.who, self.as_of, self.problem = who, as_of, problem
+        super().__init__(f"{who} as of {as_of}: {problem}")
+
+
 class RowMissingError(HeadwaterError):
     """A projection's method needs a row that does not exist."""
 
