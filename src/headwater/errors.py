@@ -178,7 +178,15 @@ class RoundTripError(SerializationError):
 
 
 class UpcasterError(ConfigurationError):
-    """Upcasters don't fit together, or one returned what can't be stored."""
+    """An upcaster failed, or what it returned is not what it says, or can't be read."""
+
+    def __init__(self, name: str, schema_version: int, problem: str, *, where: str) -> None:
+        self.name, self.schema_version = name, schema_version
+        self.problem, self.where = problem, where
+        super().__init__(
+            f"The upcaster of {name!r} version {schema_version} ({where}): {problem.rstrip('.')}. "
+            f"Mend the upcaster; what is stored is as it was."
+        )
 
 
 class SubjectForgottenError(HeadwaterError):
@@ -347,6 +355,14 @@ class StreamClosedError(StorageError):
         self.stream_id, self.state = stream_id, state
         text = f"Stream {stream_id!r} is {state}: nothing was written. {advice}"
         super().__init__(text.rstrip())
+
+
+class RestoreConflictError(StorageError):
+    """A log that is to be restored does not go with what the storage holds already."""
+
+
+class ExportFileError(StorageError):
+    """A file of exported events is damaged, unfinished, or not one."""
 
 
 class StorageUnavailableError(StorageError):
