@@ -1,7 +1,7 @@
 """Events to JSON text and back, with the guarantee that they come back as they were."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, Final, Protocol
 
@@ -12,12 +12,16 @@ from headwater.errors import (
     RoundTripError,
     SerializationError,
     UnknownTypeError,
+    UpcasterError,
 )
 from headwater.messages import RawEvent
+from headwater.ports.log import StoredEvent, StoredPayload
 from headwater.serialization.forms import DECODE_ERRORS, ENCODE_ERRORS, Form, form_of
 from headwater.serialization.names import check_type_name
 from headwater.serialization.registry import RegisteredType, TypeRegistry
 from headwater.serialization.sameness import fields_of, first_difference, same, shown
+from headwater.serialization.upcast_chains import Part, UpcastChains
+from headwater.serialization.upcasting import StoredForm, Upcaster
 
 EVENT_BYTES_MAX: Final = 1024 * 1024
 """The most bytes that an encoded event may have, unless the codec is told otherwise."""
@@ -25,7 +29,7 @@ EVENT_BYTES_MAX: Final = 1024 * 1024
 RAW_DEPTH_MAX: Final = 100
 """How deep the JSON of a `RawEvent` may be nested."""
 
-Decode = Callable[[str], object]
+Decode = Callable[[str | bytes], object]
 
 _STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]')
 
@@ -48,8 +52,16 @@ class EventCodec:
     way down, or `encode` refuses it (DESIGN, guarantee 1). Safe to use from several threads.
     """
 
-    def __init__(self, registry: TypeRegistry, *, event_bytes_max: int = EVENT_BYTES_MAX) -> None:
+    def __init__(
+        self,
+        registry: TypeRegistry,
+        *,
+        event_bytes_max: int = EVENT_BYTES_MAX,
+        upcasters: Iterable[Upcaster] = (),
+    ) -> None:
+        """Read stored events through *upcasters*, a table of which is `Upcasters`."""
         self.registry = registry
+        self.chains = UpcastChains(upcasters)
         self.event_bytes_max = event_bytes_max
         self._decoders: dict[tuple[str, int], Decode] = {}
         self._forms: dict[Any, Form] = {}
@@ -87,12 +99,13 @@ class EventCodec:
             raise self._too_large(entry.name, len(data))
         return entry.name, entry.version, data.decode()
 
-    def decode(self, type: str, schema_version: int, data: str) -> object:
+    def decode(self, type: str, schema_version: int, data: str | bytes) -> object:
         """Return the event that is stored as *data* under a type name and schema version.
 
         Raises:
             UnknownTypeError: no class has the name, or it has an older schema version only.
             SerializationError: *data* is not JSON or not of this type.
+            UpcasterError: an upcaster failed, or made none or several events of it.
         """
         decode = self._decoders.get((type, schema_version))
         if decode is None:
@@ -106,16 +119,104 @@ class EventCodec:
             decode = self.decoder_for(stored.type, stored.schema_version)
         return decode(stored.data)
 
+    def decode_all(self, type: str, schema_version: int, data: str | bytes) -> Sequence[Any]:
+        """Return the events that a stored one is today: one, or what its upcasters make of it.
+
+        Raises:
+            UnknownTypeError: no class has the name (of a part), or an older version only.
+            SerializationError: *data* is not JSON or not of this type.
+            UpcasterError: an upcaster failed, or what it returned can't be read.
+        """
+        if (type, schema_version) not in self.chains.steps:
+            return (self.decode(type, schema_version, data),)
+        parts = self.chains.parts(type, schema_version, data)
+        return [self._decode_part(part, type, schema_version) for part in parts]
+
+    def decode_payloads(self, page: Iterable[StoredPayload]) -> list[Any]:
+        """Return the events of a page of a stream, in order; raises as `decode_all`.
+
+        There may be more or fewer of them than were stored: the stream's version is that of
+        the last payload, not a number of events.
+        """
+        if not self.chains.steps:
+            decode = self.decode
+            return [decode(type, version, data) for _, type, version, data in page]
+        return [
+            event
+            for _, type, version, data in page
+            for event in self.decode_all(type, version, data)
+        ]
+
+    def read(self, stored: StoredEvent) -> Sequence[tuple[StoredEvent, Any]]:
+        """Return the events that *stored* is today, each with its record; raises as `decode_all`.
+
+        The record of what upcasters made is as if it had been stored in the newest form: with
+        that type, schema version and data, and an id of its own; the first part keeps the id.
+        Stream, version and position are those of *stored*.
+        """
+        form = stored.type, stored.schema_version
+        if form not in self.chains.steps:
+            return ((stored, self.decode(*form, stored.data)),)
+        return [
+            (_part_of(stored, part), self._decode_part(part, *form))
+            for part in self.chains.parts(*form, stored.data)
+        ]
+
+    def stored_names(self, base: type[Any]) -> frozenset[str]:
+        """Return the names under which events that are read as *base* are stored.
+
+        Those of the registered classes that are *base* or derived from it (see
+        `TypeRegistry.names_of`), and those that upcasters lead from to one of them; not the
+        name of a class all of whose stored events are read as another one.
+        """
+        names = self.registry.names_of(base)
+        if not self.chains.steps:
+            return names
+        candidates = {form.name for form in self.chains.steps} | names
+        return frozenset(name for name in candidates if self._leads_to(name, names))
+
+    def _leads_to(self, name: str, wanted: frozenset[str]) -> bool:
+        entry = self.registry.entry_named(name)
+        versions = {form.version for form in self.chains.steps if form.name == name}
+        versions |= set(range(1, entry.version + 1)) if entry is not None else set()
+        return any(
+            final.name in wanted
+            for version in versions
+            for final in self.chains.finals(StoredForm(name, version))
+        )
+
+    def _decode_part(self, part: Part, type: str, schema_version: int) -> object:
+        try:
+            return self.decode(part.name, part.version, part.data)
+        except SerializationError as error:
+            step = self.chains.steps[StoredForm(type, schema_version)]
+            raise UpcasterError(type, schema_version, str(error), where=step.site) from error
+
     def decoder_for(self, type: str, schema_version: int) -> Decode:
         """Return what decodes the data of one type name and schema version; raises as `decode`."""
         key = type, schema_version
         decode = self._decoders.get(key)
         if decode is None:
-            entry = self.registry.entry_named(type)
-            if entry is None or schema_version > entry.version:
-                known = None if entry is None else entry.version
-                raise UnknownTypeError(type, schema_version, known)
-            decode = self._decoders[key] = _decoder(entry, schema_version)
+            decode = self._upcasting(*key) if key in self.chains else self._plain(*key)
+            self._decoders[key] = decode
+        return decode
+
+    def _plain(self, type: str, schema_version: int) -> Decode:
+        entry = self.registry.entry_named(type)
+        if entry is None or schema_version > entry.version:
+            known = None if entry is None else entry.version
+            raise UnknownTypeError(type, schema_version, known)
+        return _decoder(entry, schema_version)
+
+    def _upcasting(self, type: str, schema_version: int) -> Decode:
+        def decode(data: str | bytes) -> object:
+            events = self.decode_all(type, schema_version, data)
+            if len(events) != 1:
+                step = self.chains.steps[StoredForm(type, schema_version)]
+                problem = f"it becomes {len(events)} events where exactly one can be read"
+                raise UpcasterError(type, schema_version, problem, where=step.site)
+            return events[0]
+
         return decode
 
     def _encode_raw(self, event: RawEvent) -> tuple[str, int, str]:
@@ -137,7 +238,7 @@ class EventCodec:
             raise SerializationError(f"The data of {event.type!r} is not JSON: {error}.") from error
         entry = self.registry.entry_named(event.type)
         if entry is not None and entry.version == event.schema_version:
-            self.decode(event.type, event.schema_version, data)
+            _decoder(entry, event.schema_version)(data)
         return event.type, event.schema_version, data
 
     def _too_large(self, name: str, size: int) -> LimitExceededError:
@@ -208,10 +309,10 @@ class EventCodec:
 
 
 def _decoder(entry: RegisteredType, schema_version: int) -> Decode:
-    """What decodes an event; upcasters of older schema versions go in front of its form here."""
+    """What decodes an event of the newest schema version, or of one that no upcaster reads."""
     read = entry.form.decode
 
-    def decode(data: str) -> object:
+    def decode(data: str | bytes) -> object:
         try:
             return read(data)
         except DECODE_ERRORS as error:
@@ -221,6 +322,16 @@ def _decoder(entry: RegisteredType, schema_version: int) -> Decode:
             ) from error
 
     return decode
+
+
+def _part_of(stored: StoredEvent, part: Part) -> StoredEvent:
+    return msgspec.structs.replace(
+        stored,
+        id=part.id_of(stored.id),
+        type=part.name,
+        schema_version=part.version,
+        data=part.data.decode(),
+    )
 
 
 def _unwritable(value: object, error: Exception) -> str:
