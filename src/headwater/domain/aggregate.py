@@ -9,7 +9,13 @@ from uuid import UUID
 import msgspec
 
 from headwater.domain.appliers import Appliers, event_name
-from headwater.domain.header import Stored, check_body, check_unique, header_name
+from headwater.domain.header import Stored, check_body, check_unique, header_name, is_id
+from headwater.domain.snapshots import (
+    Loading,
+    Snapshots,
+    check_loading,
+    check_read_from_stream,
+)
 from headwater.domain.state import copied, copy_of_state, default_makers, make_state_type
 from headwater.errors import (
     AggregateError,
@@ -67,14 +73,25 @@ class Aggregate(Generic[IdT]):
     In the class header: `name` replaces the derived name (``order``), `context` names the
     bounded context that owns the class, ``stored="state"`` keeps the attributes in one row
     instead of reading the stream back, and `unique` names attributes of which no two such
-    rows may have the same value. Subclasses inherit `stored` and `unique`.
+    rows may have the same value. `snapshots` says when the state is stored beside the stream
+    (``Snapshots(every=100)``; never, by default), `snapshot_version` is the version of its form,
+    and `cache` how many states a process keeps in memory. Subclasses inherit all of these.
     """
 
-    __slots__ = ("__applying", "__committed", "__dict__", "__id", "__pending", "__weakref__")
+    __slots__ = (
+        "__applying",
+        "__committed",
+        "__dict__",
+        "__id",
+        "__past",
+        "__pending",
+        "__weakref__",
+    )
 
     stored_as_state: ClassVar[bool] = False
     __name: ClassVar[str]
     __unique: ClassVar[tuple[str, ...]] = ()
+    __loading: ClassVar[Loading] = Loading()
     __appliers: ClassVar[Appliers]
     __makers: ClassVar[dict[str, Callable[[], Any]]] = {}
     __state_type: ClassVar[type[msgspec.Struct] | None] = None
@@ -86,6 +103,9 @@ class Aggregate(Generic[IdT]):
         context: str | None = None,
         stored: Stored | None = None,
         unique: Sequence[str] = (),
+        snapshots: Snapshots | None = None,
+        snapshot_version: int | None = None,
+        cache: int | None = None,
     ) -> None:
         super().__init_subclass__()
         if stored not in {None, "events", "state"}:
@@ -101,6 +121,12 @@ class Aggregate(Generic[IdT]):
             cls.stored_as_state = stored == "state"
         cls.__unique = tuple(dict.fromkeys((*cls.__unique, *unique)))
         check_unique(cls, Aggregate, cls.__unique, stored_as_state=cls.stored_as_state)
+        loading = cls.__loading.changed(
+            snapshots=snapshots, snapshot_version=snapshot_version, cache=cache
+        )
+        place = f"{cls.__module__}.{cls.__qualname__}"
+        cls.__loading = check_loading(cls.__qualname__, place, loading)
+        check_read_from_stream(cls, loading, stored_as_state=cls.stored_as_state)
         cls.__state_type = None
         cls.__appliers = Appliers(cls)
         cls.__makers = default_makers(cls, Aggregate)
@@ -111,12 +137,12 @@ class Aggregate(Generic[IdT]):
         Raises:
             TypeError: *id* is no UUID, str or int.
         """
-        if not _is_id(id):
+        if not is_id(id):
             raise TypeError(f"The id of {type(self).__name__} is UUID, str or int, not {id!r}")
         self.__id = id
         self.__committed = 0
         self.__pending: list[Pending] = []
-        self.__applying = False
+        self.__applying = self.__past = False
         for attribute, make in self.__makers.items():
             self.__dict__[attribute] = make()
 
@@ -146,6 +172,11 @@ class Aggregate(Generic[IdT]):
         return cls.__unique
 
     @classmethod
+    def loading_options(cls) -> Loading:
+        """Return what the class header says of snapshots and cache."""
+        return cls.__loading
+
+    @classmethod
     def state_type(cls) -> type[msgspec.Struct]:
         """Return the record type of the state: the annotated attributes of the class.
 
@@ -168,12 +199,12 @@ class Aggregate(Generic[IdT]):
 
     @property
     def version(self) -> int:
-        """How many events have been applied, stored or not: the place of the last one."""
+        """The place in the stream of the last event that was applied, stored or not."""
         return self.__committed + len(self.__pending)
 
     @property
     def committed_version(self) -> int:
-        """How many of the applied events are stored."""
+        """The place in the stream of the last stored event that was applied."""
         return self.__committed
 
     @property
@@ -198,9 +229,14 @@ class Aggregate(Generic[IdT]):
         Raises:
             UnknownEventError: no @applies method takes it.
             ApplyError: the @applies method failed; its error is the cause.
-            AggregateError: called inside an @applies method.
+            AggregateError: called inside an @applies method, or on a state of the past.
             ValueError: *occurred_at* has no time zone.
         """
+        if self.__past:
+            raise AggregateError(
+                f"{type(self).__name__} {self.id} is shown as of version {self.version}, to look "
+                f"at. Get it without as_of= to change it."
+            )
         if self.__applying:
             raise AggregateError(
                 f"{type(self).__name__} {self.id}: record({event_name(event)}) inside an @applies "
@@ -227,8 +263,19 @@ class Aggregate(Generic[IdT]):
         if (recorders := RECORDERS.get()) is not None and len(self.__pending) == 1:
             recorders.append(self)
 
-    def replay(self, events: Iterable[object]) -> None:
-        """Apply stored *events* that follow on `committed_version`. For repositories.
+    def replay(
+        self,
+        events: Iterable[object],
+        *,
+        after: int | None = None,
+        version: int | None = None,
+        past: bool = False,
+    ) -> None:
+        """Apply stored *events* that follow on version *after*. For repositories.
+
+        By default that is `committed_version`. The stream is at *version* after them, by default
+        as many further as there are *events*: upcasting may have made more or fewer of them.
+        Nothing can be recorded on a state of the *past*.
 
         Raises:
             UnknownEventError: no @applies method takes one of them.
@@ -240,20 +287,22 @@ class Aggregate(Generic[IdT]):
                 f"{type(self).__name__} {self.id} has uncommitted events; stored ones come first."
             )
         appliers = self.__appliers
-        version = self.__committed
+        reached = self.__committed if after is None else after
         event: object = None
         self.__applying = True
         try:
             for event in events:
                 appliers[type(event)](self, event)
-                version += 1
+                reached += 1
         except (UnknownEventError, WiringError):
-            self.__applier_of(event, version + 1)
+            self.__applier_of(event, reached + 1)
             raise
         except Exception as error:
-            raise self.__failed(event, error, version + 1) from error
+            raise self.__failed(event, error, reached + 1) from error
         finally:
-            self.__applying = False
+            self.__applying, self.__past = False, past
+            self.__committed = reached
+        if version is not None:
             self.__committed = version
 
     def changes_committed(self, count: int | None = None) -> None:
@@ -294,7 +343,3 @@ class Aggregate(Generic[IdT]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id} version {self.version}>"
-
-
-def _is_id(id: object) -> bool:
-    return isinstance(id, UUID | str | int) and not isinstance(id, bool)

@@ -1,6 +1,7 @@
 """Deciders: an aggregate as two pure functions and a first state."""
 
 import inspect
+import typing
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import Any, Final, Generic, TypeVar
@@ -8,6 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 from headwater.domain.appliers import event_name
 from headwater.domain.applies import annotated_classes, where_is
 from headwater.domain.header import check_owner_name
+from headwater.domain.snapshots import Loading, Snapshots, check_loading
 from headwater.errors import ApplyError, WiringError, WiringFault
 from headwater.streams import check_context_name
 
@@ -23,7 +25,8 @@ class Decider(Generic[C, S, E]):
 
     `decide` returns the new events for a command and raises a `RefusedError` for a no; `evolve`
     returns the state after an event. Both are pure. `name` stands in stream ids, and `context`
-    names the bounded context (None: that of the events).
+    names the bounded context (None: that of the events). `snapshots`, `snapshot_version` and
+    `cache` are those of an aggregate's class header.
     """
 
     def __init__(
@@ -35,6 +38,9 @@ class Decider(Generic[C, S, E]):
         evolve: Callable[[S, E], S],
         events: Sequence[type[E]] = (),
         context: str | None = None,
+        snapshots: Snapshots | None = None,
+        snapshot_version: int = 1,
+        cache: int = 0,
     ) -> None:
         """Put a decider together.
 
@@ -49,6 +55,8 @@ class Decider(Generic[C, S, E]):
         self.initial: Final = initial
         self.decide: Final = decide
         self.evolve: Final = evolve
+        loading = Loading(snapshots or Snapshots(), snapshot_version, cache)
+        self.loading: Final = check_loading(f"Decider {name!r}", evolve, loading)
         self._given: Final = tuple(events)
         if not events:
             self._event_parameter()
@@ -67,14 +75,36 @@ class Decider(Generic[C, S, E]):
         except NameError as error:
             raise self._fault(f"{error}.") from error
 
+    @cached_property
+    def state_type(self) -> Any:
+        """The type of the state, as the annotation of `evolve` names it, else of `initial`.
+
+        Raises:
+            WiringError: the annotation can't be resolved.
+        """
+        try:
+            return typing.get_type_hints(self.evolve, include_extras=True)["return"]
+        except KeyError:
+            return type(self.initial)
+        except NameError as error:
+            raise self._fault(f"{error}.") from error
+
     def fold(self, events: Iterable[E]) -> S:
         """Return the state after *events*, beginning with `initial`.
 
         Raises:
             ApplyError: `evolve` failed on one of them; its error is the cause.
         """
-        evolve, state = self.evolve, self.initial
-        version = 1
+        return self.fold_on(self.initial, events)
+
+    def fold_on(self, state: S, events: Iterable[E], *, after: int = 0) -> S:
+        """Return the state after *events* that follow on *state*, which is that at *after*.
+
+        Raises:
+            ApplyError: `evolve` failed on one of them; its error is the cause.
+        """
+        evolve = self.evolve
+        version = after + 1
         event: E | None = None
         try:
             for event in events:

@@ -39,6 +39,11 @@ def check_owner_name(name: str) -> str:
     return name
 
 
+def is_id(id: object) -> bool:
+    """Return whether *id* can be the id of an aggregate."""
+    return isinstance(id, UUID | str | int) and not isinstance(id, bool)
+
+
 def stream_id(context: str, name: str, id: UUID | str | int) -> str:
     """Return the stream id ``<context>.<name>-<id>`` of an aggregate or decider.
 
