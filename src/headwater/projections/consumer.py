@@ -64,7 +64,7 @@ class ProjectionConsumer(Generic[M]):
             except _UnwritableRowError as unwritable:
                 # What made the row unwritable is its last event so far; stop before that one.
                 done = max(n for n in range(worked.done) if batch[n].key == unwritable.key)
-                rows, _ = self._fold_all(batch[:done])
+                rows, _ = self._fold_all(_before(batch, done))
                 worked = Worked(done, unwritable.reason)
         return changes, worked
 
@@ -77,6 +77,9 @@ class ProjectionConsumer(Generic[M]):
                 rows[key] = self._fold(arrival, rows[key] if key in rows else self._row(key))
                 done += 1
         except Exception as error:  # noqa: BLE001 - the end of a delivery: told in the status
+            whole = _before(batch, done)
+            if len(whole) < done:
+                rows, _ = self._fold_all(whole)
             return rows, Worked(done, error)
         return rows, Worked(done)
 
@@ -112,6 +115,15 @@ class ProjectionConsumer(Generic[M]):
                 fold.name, expected=arrival.key, actual=self._type.key_of(after)
             )
         return after
+
+
+def _before(batch: Sequence[Arrival], failed: int) -> Sequence[Arrival]:
+    """Return what comes before the stored event of which the arrival at *failed* was made."""
+    position = batch[failed].stored.position
+    begun = failed
+    while begun and batch[begun - 1].stored.position == position:
+        begun -= 1
+    return batch[:begun]
 
 
 class _UnwritableRowError(Exception):

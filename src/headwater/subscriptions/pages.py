@@ -85,15 +85,20 @@ class Pages:
         for stored in page.events:
             arrival = Arrival(stored, None)
             try:
-                arrival.payload = self._codec.decode(
-                    stored.type, stored.schema_version, stored.data
-                )
-                arrival.key = self._consumer.key_of(arrival)
-                arrival.partition = partition_of(arrival.key, len(self.checkpoints))
+                arrived: list[Arrival] = []
+                # What was made of one event is taken over as a whole or not at all.
+                for part, payload in self._codec.read(stored):
+                    if part is stored or self._takes(part.type):
+                        arrived.append(arrival := Arrival(part, payload))
+                        arrival.key = self._consumer.key_of(arrival)
+                        arrival.partition = partition_of(arrival.key, len(self.checkpoints))
             except Exception as error:  # noqa: BLE001 - told after what comes before it
                 return arrivals, stored.position - 1, (arrival, error)
-            arrivals.append(arrival)
+            arrivals += arrived
         return arrivals, page.scanned_to, None
+
+    def _takes(self, type: str) -> bool:
+        return not self._subscription.takes or type in self._subscription.takes
 
     def _deal(self, arrivals: Sequence[Arrival], scanned_to: int) -> list[Batch]:
         dealt: dict[int, list[Arrival]] = {}
@@ -120,7 +125,7 @@ class Pages:
                     failures.append((batch.arrivals[outcome.done], outcome.failure))
             elif not isinstance(outcome, Exception) or not _lies_in_an_event(outcome):
                 error = error or outcome
-            elif len(batch.arrivals) == 1 and sum(other is outcome for other in outcomes) == 1:
+            elif batch.single and sum(other is outcome for other in outcomes) == 1:
                 failures.append((batch.arrivals[0], outcome))
             else:
                 # The commit was refused for one event of the batch, or of those it was shared with.

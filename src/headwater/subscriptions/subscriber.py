@@ -53,10 +53,13 @@ class _HandingOver:
                 stored.stream_id,
                 stored.version,
                 stored.position,
-                derived_id(event_id, self._subscription, stored.type, 0),
+                # Without the type's name, which upcasters may change.
+                derived_id(event_id, self._subscription, _DELIVERY, 0),
             )
         return self._delivery
 
+
+_DELIVERY: Final = "$delivery"
 
 _CURRENT: Final[ContextVar[_HandingOver | None]] = ContextVar("headwater_delivery", default=None)
 
@@ -115,9 +118,18 @@ class SubscriberConsumer:
 
     async def _work_batch(self, batch: Batch) -> Worked:
         async def handle_all(unit: UnitOfWork) -> Worked:
-            for done, arrival in enumerate(batch.arrivals):
+            done = 0
+            for group in batch.groups():
+                last = done + len(group) - 1
+                # What came before in the same stored event is undone with what fails: a
+                # checkpoint can't stand between them.
+                around = unit if len(group) == 1 else unit.child()
                 try:
-                    await self._hand_over(arrival, unit)
+                    for arrival in group:
+                        await self._hand_over(arrival, around)
+                        done += 1
+                    if around is not unit:
+                        unit.merge(around)
                 except asyncio.CancelledError:
                     if cancelled_from_outside():
                         raise
@@ -125,8 +137,11 @@ class SubscriberConsumer:
                 except Exception as error:
                     if isinstance(error, ConflictError) and unit.conflicted:
                         raise
-                    return Worked(done, error)
-            return Worked(len(batch.arrivals))
+                    return Worked(min(done, last), error)
+                finally:
+                    if around is not unit:
+                        around.close()
+            return Worked(done)
 
         return (await self._units.run(handle_all, checkpoints=batch.moves)).result
 

@@ -22,6 +22,8 @@ class Subscription(msgspec.Struct, frozen=True):
     `partitions` counts only when the name is opened for the first time; then it is stored.
     `from_now` starts a new subscription at the head instead of the beginning of the log.
     `page_events` is how many events are read, and so committed, at a time at most.
+    `takes` are the type names that it wants after upcasting: one stored event can become several
+    of which it wants some. Empty: all that it reads.
     """
 
     name: str
@@ -29,10 +31,15 @@ class Subscription(msgspec.Struct, frozen=True):
     partitions: int = PARTITIONS
     from_now: bool = False
     page_events: int = 2000
+    takes: frozenset[str] = frozenset()
 
 
 class Arrival:
-    """An event that has been read and decoded; its record is made when somebody asks."""
+    """An event that has been read and decoded; its record is made when somebody asks.
+
+    If upcasters made it, `stored` is as if it had been stored that way (`EventCodec.read`).
+    Several that were made of one event have its position, and follow on one another.
+    """
 
     __slots__ = ("_recorded", "key", "partition", "payload", "stored")
 
@@ -50,7 +57,10 @@ class Arrival:
 
 
 class Worked(msgspec.Struct, frozen=True):
-    """How far a batch came: `done` events from its start; `failure` if the next one failed."""
+    """How far a batch came: `done` events from its start; `failure` if the next one failed.
+
+    What came before a failure was done, except for those made of the same stored event.
+    """
 
     done: int
     failure: Exception | None = None
@@ -75,8 +85,13 @@ class Batch:
         self.arrivals = arrivals
         self._before, self._scanned_to = before, scanned_to
 
+    @property
+    def single(self) -> bool:
+        """Whether all arrivals were made of one stored event."""
+        return self.arrivals[0].stored.position == self.arrivals[-1].stored.position
+
     def reached(self, worked: Worked) -> int:
-        """Return where the checkpoint stands after *worked*."""
+        """Return where the checkpoint stands after *worked*; never within a stored event."""
         if worked.failure is None:
             return self._scanned_to
         return self.arrivals[worked.done].stored.position - 1
@@ -88,15 +103,28 @@ class Batch:
             return ()
         return (CheckpointMove(self._subscription, self.partition, self._before, to),)
 
+    def groups(self) -> Iterator[Sequence[Arrival]]:
+        """Yield the arrivals in order, those of one stored event together."""
+        return groups(self.arrivals)
+
     def singly(self) -> Iterator["Batch"]:
-        """Yield batches of one event each that together are this one."""
+        """Yield batches of one stored event each that together are this one."""
         before = self._before
-        for arrival, following in zip_longest(self.arrivals, self.arrivals[1:]):
-            end = following.stored.position - 1 if following is not None else self._scanned_to
-            yield Batch(
-                self._subscription, self.partition, (arrival,), before=before, scanned_to=end
-            )
+        grouped = list(self.groups())
+        for group, following in zip_longest(grouped, grouped[1:]):
+            end = following[0].stored.position - 1 if following is not None else self._scanned_to
+            yield Batch(self._subscription, self.partition, group, before=before, scanned_to=end)
             before = end
+
+
+def groups(arrivals: Sequence[Arrival]) -> Iterator[Sequence[Arrival]]:
+    """Yield *arrivals* in order, those that were made of one stored event together."""
+    begun = 0
+    for n, arrival in enumerate(arrivals):
+        following = arrivals[n + 1] if n + 1 < len(arrivals) else None
+        if following is None or following.stored.position != arrival.stored.position:
+            yield arrivals[begun : n + 1]
+            begun = n + 1
 
 
 Outcome = Worked | BaseException
