@@ -1,0 +1,139 @@
+"""Imports an exported log into a storage; begun again after it was cut off, it goes on."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+import msgspec
+
+from headwater.errors import ExportFileError, RestoreConflictError
+from headwater.operations.export_file import Chunk, ExportReader, is_finished
+from headwater.operations.exporting import WHOLE_LOG
+from headwater.operations.progress import Progress, no_progress
+from headwater.ports.log import PAGE_EVENTS_MAX, StoredEvent, StreamInfo
+from headwater.ports.restoration import Restoration
+from headwater.ports.storage import Storage
+
+_Decoded = tuple[Chunk, Sequence[StoredEvent], Sequence[StreamInfo]]
+_NOBODY_ELSE: Final = "An import needs a storage that holds nothing, and nobody else writing to it."
+
+
+class ImportTarget(Storage, Restoration, Protocol):
+    """A storage that can take over another one's log."""
+
+
+class Imported(msgspec.Struct, frozen=True):
+    """What the storage has now, all of it compared with the file.
+
+    `events_before` of the events were there already. `digest` is that of the export.
+    """
+
+    events: int
+    streams: int
+    head: int
+    digest: str
+    events_before: int = 0
+
+
+async def import_log(
+    target: ImportTarget, path: Path, *, progress: Progress = no_progress
+) -> Imported:
+    """Write the log that was exported to *path* into *target*.
+
+    Events keep their positions, versions, ids and times, holes included, and streams their
+    states; the head becomes that of the export. The target must be empty, or hold the
+    beginning of this export from an import that was cut off. Each chunk of the file is checked
+    against its digest, written, read back and compared. Memory stays flat.
+
+    Raises:
+        ExportFileError: the file is damaged, unfinished, or no export.
+        RestoreConflictError: the target holds something else, or others are writing to it.
+        StorageError: the target failed; what is in it is the beginning of the log.
+    """
+    if not await asyncio.to_thread(is_finished, path):
+        raise ExportFileError(f"{path} is no finished export; run the export again to go on.")
+    reader = await asyncio.to_thread(ExportReader, path)
+    try:
+        return await _Import(target, reader, path, progress).run()
+    finally:
+        await asyncio.to_thread(reader.close)
+
+
+class _Import:
+    def __init__(
+        self, target: ImportTarget, reader: ExportReader, path: Path, progress: Progress
+    ) -> None:
+        self._target, self._reader, self._path = target, reader, path
+        self._progress = progress
+        self._head = reader.header.head
+        self._found = self._skipped_to = self._before = 0
+
+    async def run(self) -> Imported:
+        self._found = await self._target.head()
+        if self._found > self._head:
+            raise self._conflict(f"its head is {self._found}, that of the export {self._head}")
+        following = asyncio.create_task(asyncio.to_thread(self._next))
+        try:
+            while (decoded := await following) is not None:
+                # The next chunk is read while this one is written.
+                following = asyncio.create_task(asyncio.to_thread(self._next))
+                await self._take(*decoded)
+        finally:
+            # The file is read to the end of the chunk before it is closed, whatever happened.
+            await asyncio.gather(following, return_exceptions=True)
+        end = self._reader.end
+        if end is None:
+            raise ExportFileError(f"{self._path} is damaged: it has no end.")
+        await self._target.restore_log((), head=self._head)
+        self._progress(self._head, self._head)
+        return Imported(end.events, end.streams, end.head, end.digest, self._before)
+
+    def _next(self) -> _Decoded | None:
+        chunk = self._reader.chunk()
+        return None if chunk is None else (chunk, *chunk.decoded())
+
+    async def _take(
+        self, chunk: Chunk, events: Sequence[StoredEvent], streams: Sequence[StreamInfo]
+    ) -> None:
+        if events and events[-1].position <= self._found:
+            self._before = chunk.mark.events
+            self._skipped_to = chunk.mark.position
+            if self._found in (chunk.mark.position, self._head):
+                await self._compare(events, erased=self._found == self._head)
+        elif events:
+            if self._found != self._skipped_to:
+                raise self._conflict(f"its head is {self._found}, where no chunk of it ends")
+            await self._target.restore_log(events, head=events[-1].position)
+            await self._compare(events)
+        if streams:
+            head = max(self._found, chunk.mark.position)
+            await self._target.restore_log((), head=head, streams=streams)
+        self._progress(chunk.mark.position, self._head)
+
+    async def _compare(self, events: Sequence[StoredEvent], *, erased: bool = False) -> None:
+        """Read *events* back; with *erased*, those of a finished import may be gone meanwhile."""
+        after, last = events[0].position - 1, events[-1].position
+        there: list[StoredEvent] = []
+        while after < last:
+            page = await self._target.read_log(
+                after=after, where=WHOLE_LOG, limit=min(PAGE_EVENTS_MAX, last - after)
+            )
+            if page.scanned_to == after:
+                break
+            there += page.events
+            after = page.scanned_to
+        there = [event for event in there if event.position <= last]
+        if erased and len(there) < len(events):
+            positions = {event.position for event in there}
+            events = [event for event in events if event.position in positions]
+        if there != list(events):
+            raise self._conflict(
+                f"its events from position {events[0].position if events else after} on are others"
+            )
+
+    def _conflict(self, problem: str) -> RestoreConflictError:
+        return RestoreConflictError(
+            f"{self._path} can't be imported: the storage holds something else, {problem}. "
+            f"{_NOBODY_ELSE}"
+        )
