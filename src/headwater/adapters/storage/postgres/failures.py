@@ -1,0 +1,111 @@
+"""What the server's and the driver's errors mean for a caller."""
+
+import ssl
+from typing import Final
+
+import asyncpg
+
+from headwater.adapters.storage.postgres.settings import PostgresSettings
+from headwater.errors import (
+    ConfigurationError,
+    HeadwaterError,
+    MigrationNeededError,
+    StorageBusyError,
+    StorageCorruptError,
+    StorageError,
+    StorageFullError,
+    StorageReadOnlyError,
+    StorageUnavailableError,
+)
+
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_LOST: Final = ("57P01", "57P02", "57P05", "08000", "08003", "08006", "08P01")
+_NOT_NOW: Final = ("57P03", "53300", "53200", "53000", "53400", "08001", "08004")
+_WAITED: Final = ("55P03", "40P01", "40001", "57014")
+_READ_ONLY: Final = ("25006", "42501")
+_NO_TABLES: Final = ("42P01", "3F000", "42883", "42703")
+_REFUSED: Final = ("28000", "28P01", "3D000")
+_CORRUPT: Final = ("XX001", "XX002")
+_TEXT: Final = ("22021", "22P05", "22P02")
+
+
+def code_of(error: BaseException) -> str:
+    """Return the SQLSTATE of an error of the server's; none for others."""
+    return str(getattr(error, "sqlstate", None) or "")
+
+
+def is_lost(error: BaseException) -> bool:
+    """Return whether the connection is gone or could not be made, so that another may help."""
+    if isinstance(error, StorageUnavailableError):
+        return True
+    if isinstance(error, asyncpg.PostgresError):
+        return code_of(error) in _LOST or code_of(error) in _NOT_NOW
+    if isinstance(error, asyncpg.InterfaceError):
+        return "closed" in str(error)
+    return isinstance(error, OSError) and not isinstance(error, TimeoutError | ssl.SSLError)
+
+
+def is_contended(error: BaseException) -> bool:
+    """Return whether somebody else was in the way, so that it is worth trying again."""
+    return code_of(error) in _WAITED
+
+
+def translated(error: Exception, settings: PostgresSettings) -> Exception:
+    """Return the library's error for what the driver raised; others come back as they are."""
+    where, code = settings.where, code_of(error)
+    if isinstance(error, HeadwaterError | ValueError) and not isinstance(
+        error, asyncpg.PostgresError | asyncpg.InterfaceError
+    ):
+        return error
+    if isinstance(error, asyncpg.DataError) and not code:
+        return ValueError(f"{where}: {error}")
+    if code in _TEXT:
+        return ValueError(f"{where}: a text can't be stored: {error}")
+    if code in _REFUSED:
+        return ConfigurationError(
+            f"{where}: the server refuses the connection ({error}). Look at the user, the "
+            f"password, the database's name and the server's pg_hba.conf."
+        )
+    if code in _NO_TABLES:
+        return MigrationNeededError(
+            f"{where}: tables are missing or of another version ({error}). Run: headwater db "
+            f"upgrade {where}",
+            where=where,
+        )
+    kind, text = _kind_of(error, code, settings)
+    return kind(f"{where}: {text}", where=where)
+
+
+def _kind_of(
+    error: Exception, code: str, settings: PostgresSettings
+) -> tuple[type[StorageError], str]:
+    if is_lost(error):
+        advice = "Nothing was done. Is the server up, and does it take this many connections?"
+        return StorageUnavailableError, f"the server can't be reached ({_told(error)}). {advice}"
+    if isinstance(error, TimeoutError):
+        advice = "Look at the server's load and the network, or raise connect_seconds."
+        return StorageUnavailableError, f"no answer in time. {advice}"
+    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+        return StorageReadOnlyError, f"none of the hosts can be written to ({error})."
+    if code in _WAITED:
+        advice = "Look for transactions that are left open, or raise lock_seconds."
+        return StorageBusyError, (
+            f"others held locks for more than {settings.lock_seconds} s ({error}). {advice}"
+        )
+    if code == "53100":
+        return StorageFullError, (
+            f"the server's disk is full ({error}). The commit was rolled back and nothing is "
+            f"lost; make room and send it again."
+        )
+    if code in _READ_ONLY:
+        return StorageReadOnlyError, (
+            f"it can be read, not written ({error}). A standby takes no commits; connect to the "
+            f"primary, or grant this user the right to write."
+        )
+    if code in _CORRUPT:
+        return StorageCorruptError, f"the stored data is damaged ({error}). Restore a backup."
+    return StorageError, f"{type(error).__name__}: {error}"
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
