@@ -79,5 +79,8 @@ class Administration(Protocol):
         *before* is in microseconds since 1970 UTC, the storage's time. At most *limit* of each
         kind go, so that no commit waits long; call it again until nothing is left to remove.
         A message or event that comes again after that counts as new.
+
+        Raises:
+            ValueError: *limit* is below 1.
         """
         ...

@@ -128,8 +128,9 @@ class StreamAction(Enum):
 class StreamChange(msgspec.Struct, frozen=True, gc=False):
     """Archive, restore, truncate or tombstone a stream, whether it has events or not.
 
-    Erased events leave holes in the log. Their ids stay known until they are pruned: an append
-    that brings them all again repeats the first one, whatever its content.
+    Erased events leave holes in the log. Their ids, types and tags stay known until they are
+    pruned: an append that brings them all again repeats the first one, whatever its content,
+    and a `TagCondition` counts them, because a decision from before they came is as wrong as ever.
     """
 
     stream_id: str

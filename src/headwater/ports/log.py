@@ -136,8 +136,9 @@ class Log(Protocol):
     ) -> tuple[StreamInfo, ...]:
         """Return the streams that sort after stream id *after* by Unicode code point.
 
-        Those of one *category*, or all; archived and tombstoned ones too. Those whose names
-        start with ``$`` only come with *internal*.
+        Those of one *category*, or all; truncated, archived and tombstoned ones too, also those
+        that never had an event, but not if they are open. Those whose names start with ``$``
+        only come with *internal*.
         """
         ...
 

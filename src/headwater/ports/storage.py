@@ -117,8 +117,9 @@ class Storage(Log, Rows, Administration, Protocol):
             TagConditionError: a matching event came after the condition's position; the error
                 names the first of them.
             StreamClosedError: a stream change asks for what a tombstoned stream can't be.
-                Stream changes see the appends of the same value; to tombstone a stream again,
-                to archive an archived one and to restore an open one changes nothing.
+                Stream changes see the appends of the same value, and those changes before them;
+                to tombstone or truncate a tombstoned stream, to archive an archived one and to
+                restore an open one changes nothing.
             RowConflictError: a guarded or written row is not at its expected version. Guards
                 are compared before any row of the same value is written.
             DuplicateValueError: a unique indexed field has the value in another row; of several

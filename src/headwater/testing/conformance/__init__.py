@@ -13,9 +13,15 @@ It needs pytest and pytest-asyncio with ``asyncio_mode = "auto"``.
 import pytest
 
 pytest.register_assert_rewrite(
-    *(f"{__name__}.{module}" for module in ("builders", "changes", "log", "rows", "storage"))
+    *(
+        f"{__name__}.{module}"
+        for module in ("administration", "builders", "changes", "log", "rows", "storage")
+    )
 )
 
+from headwater.testing.conformance.administration import (  # noqa: E402
+    AdministrationConformance,
+)
 from headwater.testing.conformance.changes import ChangesConformance  # noqa: E402
 from headwater.testing.conformance.log import LogConformance  # noqa: E402
 from headwater.testing.conformance.rows import RowsConformance  # noqa: E402
@@ -23,6 +29,7 @@ from headwater.testing.conformance.storage import StorageConformance  # noqa: E4
 from headwater.testing.conformance.suite import StorageSuite, UnsteadyClock  # noqa: E402
 
 __all__ = [
+    "AdministrationConformance",
     "ChangesConformance",
     "LogConformance",
     "RowsConformance",

@@ -13,6 +13,8 @@ from headwater.ports.changes import (
     IndexValue,
     NewEvent,
     RowChange,
+    StreamAction,
+    StreamChange,
 )
 from headwater.ports.log import EVERYTHING, LogFilter, StoredEvent
 from headwater.ports.rows import Condition, RowQuery
@@ -74,6 +76,31 @@ def writing(*rows: RowChange) -> Changes:
     return Changes(rows=rows)
 
 
+def archive(stream_id: str) -> StreamChange:
+    """Return a change that archives a stream."""
+    return StreamChange(stream_id, StreamAction.ARCHIVE)
+
+
+def restore(stream_id: str) -> StreamChange:
+    """Return a change that opens an archived stream again."""
+    return StreamChange(stream_id, StreamAction.RESTORE)
+
+
+def truncate(stream_id: str, before_version: int) -> StreamChange:
+    """Return a change that erases the events of a stream below a version."""
+    return StreamChange(stream_id, StreamAction.TRUNCATE, before_version)
+
+
+def tombstone(stream_id: str) -> StreamChange:
+    """Return a change that erases all events of a stream and closes it for good."""
+    return StreamChange(stream_id, StreamAction.TOMBSTONE)
+
+
+def changing(*streams: StreamChange) -> Changes:
+    """Return changes that do nothing but change streams."""
+    return Changes(streams=streams)
+
+
 def row(
     collection: str,
     key: str,
@@ -110,6 +137,11 @@ async def whole_log(
             return events
         assert read.scanned_to > after, "a page that is not at the head must get on"
         after = read.scanned_to
+
+
+async def positions(storage: Storage, where: LogFilter = EVERYTHING) -> list[int]:
+    """Return where the matching events of the log stand."""
+    return [event.position for event in await whole_log(storage, where)]
 
 
 async def keys_found(

@@ -2,11 +2,15 @@
 
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
+from typing import Final
 
 import pytest
 
 from headwater.clock import Duration, ManualClock, seconds_of
 from headwater.ports.storage import Storage
+
+FAR_FUTURE_US: Final = 32_503_680_000_000_000
+"""The year 3000, in microseconds since 1970."""
 
 
 class UnsteadyClock(ManualClock):

@@ -3,14 +3,18 @@
 from headwater.testing.conformance.changes.appends import AppendsConformance
 from headwater.testing.conformance.changes.atomicity import AtomicityConformance
 from headwater.testing.conformance.changes.conditions import ConditionsConformance
+from headwater.testing.conformance.changes.erasure import ErasureConformance
 from headwater.testing.conformance.changes.progress import ProgressConformance
 from headwater.testing.conformance.changes.repeats import RepeatsConformance
+from headwater.testing.conformance.changes.streams import StreamChangesConformance
 
 
 class ChangesConformance(
     AppendsConformance,
     RepeatsConformance,
     ConditionsConformance,
+    StreamChangesConformance,
+    ErasureConformance,
     ProgressConformance,
     AtomicityConformance,
 ):

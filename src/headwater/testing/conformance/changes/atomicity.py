@@ -14,6 +14,7 @@ from headwater.errors import (
     InvalidNameError,
     ReceiptExistsError,
     RowConflictError,
+    StreamClosedError,
     TagConditionError,
 )
 from headwater.ports.changes import (
@@ -24,10 +25,21 @@ from headwater.ports.changes import (
     RowGuard,
     TagCondition,
 )
+from headwater.ports.log import StreamInfo, StreamState
 from headwater.ports.rows import CollectionSpec, IndexedField, IndexKind
 from headwater.ports.storage import Storage
 from headwater.streams import ExpectedVersion
-from headwater.testing.conformance.builders import append, new_event, row, whole_log
+from headwater.testing.conformance.builders import (
+    append,
+    archive,
+    changing,
+    new_event,
+    restore,
+    row,
+    tombstone,
+    truncate,
+    whole_log,
+)
 from headwater.testing.conformance.changes.progress import checkpoints
 from headwater.testing.conformance.suite import StorageSuite
 
@@ -36,6 +48,7 @@ USERS = CollectionSpec(
 )
 EVENT = new_event(tags=("seat:1",))
 RECEIPT = NewReceipt("orders", bytes(range(16)), b"digest", "null")
+ARCHIVED = StreamInfo("order-8", 0, 0, StreamState.ARCHIVED)
 OTHER_RECEIPT = NewReceipt("mail", bytes(range(16)), b"digest", "null")
 
 # What `world` makes true, and for each check something that fails it, in the order of checks.
@@ -50,11 +63,13 @@ FAULTS: list[tuple[type[HeadwaterError], Changes]] = [
     ),
     (CheckpointConflictError, Changes(checkpoints=(CheckpointMove("totals", 0, 1, 2),))),
     (IdempotencyConflictError, Changes(appends=(append("order-2", EVENT),))),
+    (StreamClosedError, Changes(appends=(append("gone-1", new_event()),))),
     (
         ConcurrencyError,
         Changes(appends=(append("order-1", new_event(), expected=ExpectedVersion.no_stream()),)),
     ),
     (TagConditionError, Changes(conditions=(TagCondition(("seat:1",), 0),))),
+    (StreamClosedError, changing(restore("gone-1"))),
     (RowConflictError, Changes(guards=(RowGuard("users", "1", 0),))),
     (RowConflictError, Changes(rows=(row("users", "1", "a@b.c", expected=0),))),
     (DuplicateValueError, Changes(rows=(row("users", "2", "anna@b.c"),))),
@@ -67,6 +82,7 @@ def together(*parts: Changes) -> Changes:
     return Changes(
         appends=sum((part.appends for part in parts), ()),
         conditions=sum((part.conditions for part in parts), ()),
+        streams=sum((part.streams for part in parts), ()),
         guards=sum((part.guards for part in parts), ()),
         rows=sum((part.rows for part in parts), ()),
         checkpoints=sum((part.checkpoints for part in parts), ()),
@@ -79,6 +95,7 @@ def something_of_everything(event: NewEvent) -> Changes:
     """Return changes that hold in `world` and write one of each kind."""
     return Changes(
         appends=(append("order-9", event),),
+        streams=(archive("order-8"), truncate("order-9", 2)),
         rows=(row("users", "9", "nina@b.c"),),
         checkpoints=(CheckpointMove("totals", 1, 0, 9),),
         receipts=(NewReceipt("orders", event.id, b"digest", "null"),),
@@ -96,6 +113,7 @@ class AtomicityConformance(StorageSuite):
         await storage.commit(
             Changes(
                 appends=(append("order-1", EVENT),),
+                streams=(tombstone("gone-1"),),
                 rows=(row("users", "1", "anna@b.c"),),
                 receipts=(RECEIPT, OTHER_RECEIPT),
             )
@@ -108,7 +126,9 @@ class AtomicityConformance(StorageSuite):
         committed = await world.commit(something_of_everything(event))
 
         assert committed.position == 2
-        assert [e.id for e in await whole_log(world)] == [EVENT.id, event.id]
+        assert [e.id for e in await whole_log(world)] == [EVENT.id]
+        assert await world.stream_info("order-8") == ARCHIVED
+        assert await world.stream_info("order-9") == StreamInfo("order-9", 1, 0)
         assert "9" in await world.get_rows("users", ["9"])
         assert await checkpoints(world) == [0, 9]
         receipt = await world.receipt("orders", event.id)
@@ -126,7 +146,8 @@ class AtomicityConformance(StorageSuite):
             await world.commit(together(something_of_everything(event), fault))
 
         assert await whole_log(world) == before
-        assert await world.read_stream("order-9") == ()
+        assert await world.stream_info("order-8") == StreamInfo("order-8", 0, 0)
+        assert await world.stream_info("order-9") == StreamInfo("order-9", 0, 0)
         assert await world.get_rows("users", ["2", "9"]) == {}
         assert await checkpoints(world) == [0, 0]
         assert await world.receipt("orders", event.id) is None

@@ -12,7 +12,7 @@ from headwater.errors import (
     ReceiptExistsError,
 )
 from headwater.ports.changes import Changes, CheckpointMove, NewReceipt
-from headwater.ports.storage import Storage, StoredReceipt
+from headwater.ports.storage import Checkpoint, Storage, StoredReceipt
 from headwater.testing.conformance.builders import (
     append,
     appending,
@@ -21,19 +21,20 @@ from headwater.testing.conformance.builders import (
     new_event,
     new_events,
 )
-from headwater.testing.conformance.suite import StorageSuite, UnsteadyClock
-
-FAR_FUTURE_US = 32_503_680_000_000_000  # the year 3000
+from headwater.testing.conformance.suite import FAR_FUTURE_US, StorageSuite, UnsteadyClock
 
 
-def moving(partition: int, expected: int, to: int, *, subscription: str = "totals") -> Changes:
+def moving(
+    partition: int, expected: int, to: int, event_id: bytes | None = None, *, of: str = "totals"
+) -> Changes:
     """Return changes that move one checkpoint."""
-    return Changes(checkpoints=(CheckpointMove(subscription, partition, expected, to),))
+    return Changes(checkpoints=(CheckpointMove(of, partition, expected, to, event_id),))
 
 
 async def checkpoints(storage: Storage, subscription: str = "totals") -> list[int]:
     """Return where the partitions of a subscription stand."""
-    return list(await storage.open_subscription(subscription, partitions=1, start_after=0))
+    opened = await storage.open_subscription(subscription, partitions=1, start_after=0)
+    return [checkpoint.position for checkpoint in opened]
 
 
 class ProgressConformance(StorageSuite):
@@ -44,7 +45,7 @@ class ProgressConformance(StorageSuite):
     ) -> None:
         opened = await storage.open_subscription("totals", partitions=3, start_after=17)
 
-        assert list(opened) == [17, 17, 17]
+        assert list(opened) == [Checkpoint(17)] * 3
 
     async def test_the_stored_number_of_partitions_wins_over_a_later_one(
         self, storage: Storage
@@ -56,7 +57,7 @@ class ProgressConformance(StorageSuite):
             opened = await storage.open_subscription(
                 "totals", partitions=partitions, start_after=99
             )
-            assert list(opened) == [17, 20, 17]
+            assert [one.position for one in opened] == [17, 20, 17]
 
     async def test_subscriptions_do_not_know_of_each_other(self, storage: Storage) -> None:
         await storage.open_subscription("totals", partitions=1, start_after=0)
@@ -95,6 +96,52 @@ class ProgressConformance(StorageSuite):
         )
 
         assert await checkpoints(storage) == [9, 8]
+
+    async def test_a_checkpoint_keeps_the_id_of_the_event_where_it_stands(
+        self, storage: Storage
+    ) -> None:
+        await storage.open_subscription("totals", partitions=3, start_after=5)
+        first, second = id_bytes(), id_bytes()
+
+        await storage.commit(moving(0, 5, 7, first))
+        await storage.commit(moving(1, 5, 7, first))
+        await storage.commit(moving(1, 7, 9))
+        await storage.commit(moving(2, 5, 5, second))
+
+        assert list(await storage.open_subscription("totals", partitions=1, start_after=0)) == [
+            Checkpoint(7, first),
+            Checkpoint(9, None),
+            Checkpoint(5, second),
+        ]
+
+    async def test_of_two_moves_in_one_value_the_id_of_the_second_is_kept(
+        self, storage: Storage
+    ) -> None:
+        await storage.open_subscription("totals", partitions=1, start_after=0)
+        first, second = id_bytes(), id_bytes()
+
+        await storage.commit(
+            Changes(
+                checkpoints=(
+                    CheckpointMove("totals", 0, 0, 7, first),
+                    CheckpointMove("totals", 0, 7, 9, second),
+                )
+            )
+        )
+
+        opened = await storage.open_subscription("totals", partitions=1, start_after=0)
+        assert list(opened) == [Checkpoint(9, second)]
+
+    async def test_a_refused_commit_leaves_a_checkpoint_its_id(self, storage: Storage) -> None:
+        await storage.open_subscription("totals", partitions=1, start_after=0)
+        event_id = id_bytes()
+        await storage.commit(moving(0, 0, 7, event_id))
+
+        with pytest.raises(CheckpointConflictError):
+            await storage.commit(moving(0, 0, 7, id_bytes()))
+
+        opened = await storage.open_subscription("totals", partitions=1, start_after=0)
+        assert list(opened) == [Checkpoint(7, event_id)]
 
     async def test_a_checkpoint_that_stands_elsewhere_refuses_the_commit(
         self, storage: Storage

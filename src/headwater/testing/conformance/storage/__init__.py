@@ -1,5 +1,6 @@
 """The promises of `headwater.ports.storage`, with those of the ports that it is made of."""
 
+from headwater.testing.conformance.administration import AdministrationConformance
 from headwater.testing.conformance.changes import ChangesConformance
 from headwater.testing.conformance.log import LogConformance
 from headwater.testing.conformance.rows import RowsConformance
@@ -17,5 +18,6 @@ class StorageConformance(
     ChangesConformance,
     LogConformance,
     RowsConformance,
+    AdministrationConformance,
 ):
     """Everything that a storage promises."""

@@ -23,7 +23,7 @@ from headwater.ports.changes import (
     TagCondition,
 )
 from headwater.ports.rows import CollectionSpec, IndexedField, IndexKind
-from headwater.ports.storage import COMMITS_WAITING_MAX, Storage
+from headwater.ports.storage import COMMITS_WAITING_MAX, Checkpoint, Storage
 from headwater.streams import ExpectedVersion
 from headwater.testing.conformance.builders import (
     append,
@@ -163,7 +163,7 @@ class BatchesConformance(StorageSuite):
 
         assert outcomes(results) == [0, CheckpointConflictError, CheckpointConflictError]
         checkpoints = await storage.open_subscription("totals", partitions=1, start_after=0)
-        assert list(checkpoints) == [5]
+        assert list(checkpoints) == [Checkpoint(5)]
 
     async def test_one_message_that_comes_many_times_at_once_is_handled_once(
         self, storage: Storage

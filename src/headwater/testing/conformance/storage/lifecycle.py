@@ -8,10 +8,12 @@ import pytest
 from headwater.errors import StorageClosedError
 from headwater.ports.changes import NO_CHANGES, Changes, CheckpointMove, NewReceipt
 from headwater.ports.rows import CollectionSpec, RowQuery
-from headwater.ports.storage import Capabilities, Storage, StoredReceipt
+from headwater.ports.storage import Capabilities, Checkpoint, Storage, StoredReceipt
 from headwater.testing.conformance.builders import (
     append,
     appending,
+    archive,
+    changing,
     id_bytes,
     new_event,
     new_events,
@@ -26,9 +28,12 @@ USES: dict[str, Callable[[Storage], Awaitable[object]]] = {
     "commit": lambda s: s.commit(appending("order-1", new_event())),
     "commit nothing": lambda s: s.commit(NO_CHANGES),
     "commit rows": lambda s: s.commit(Changes(rows=(row("notes", "1"),))),
+    "commit a stream change": lambda s: s.commit(changing(archive("order-1"))),
     "read_stream": lambda s: s.read_stream("order-1"),
     "read_payloads": lambda s: s.read_payloads("order-1"),
     "read_log": lambda s: s.read_log(),
+    "stream_info": lambda s: s.stream_info("order-1"),
+    "read_streams": lambda s: s.read_streams(),
     "head": lambda s: s.head(),
     "wait_for_news": lambda s: s.wait_for_news(0, seconds=3600),
     "wait_for_news, no time": lambda s: s.wait_for_news(0, seconds=0),
@@ -38,6 +43,13 @@ USES: dict[str, Callable[[Storage], Awaitable[object]]] = {
     "get_rows": lambda s: s.get_rows("notes", ["1"]),
     "find_rows": lambda s: s.find_rows("notes", RowQuery()),
     "count_rows": lambda s: s.count_rows("notes"),
+    "subscriptions": lambda s: s.subscriptions(),
+    "reset_subscription": lambda s: s.reset_subscription("totals", to=Checkpoint(0)),
+    "collections": lambda s: s.collections(),
+    "clear_collection": lambda s: s.clear_collection("notes"),
+    "count_receipts": lambda s: s.count_receipts(after=0),
+    "remove_receipts": lambda s: s.remove_receipts(after=0),
+    "prune": lambda s: s.prune(before=0),
 }
 
 
@@ -97,7 +109,7 @@ class LifecycleConformance(StorageSuite):
         changes = Changes(
             appends=(append("order-1", *new_events(2)),),
             rows=(row("notes", "1", data='{"id":"1"}'),),
-            checkpoints=(CheckpointMove("totals", 1, 0, 5),),
+            checkpoints=(CheckpointMove("totals", 1, 0, 5, message),),
             receipts=(NewReceipt("orders", message, b"d", "null"),),
         )
         committed = await storage.commit(changes)
@@ -111,7 +123,7 @@ class LifecycleConformance(StorageSuite):
         assert await whole_log(storage) == log
         assert await storage.get_rows("notes", ["1"]) == rows
         checkpoints = await storage.open_subscription("totals", partitions=1, start_after=9)
-        assert list(checkpoints) == [0, 5]
+        assert list(checkpoints) == [Checkpoint(0), Checkpoint(5, message)]
         assert await storage.receipt("orders", message) == StoredReceipt(b"d", "null", 2)
         assert await storage.commit(Changes(appends=changes.appends)) == committed
         assert (await storage.commit(appending("order-1", new_event()))).position == 3
