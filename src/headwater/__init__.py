@@ -8,6 +8,7 @@ from headwater.clock import Clock, ManualClock, SystemClock
 from headwater.domain.aggregate import Aggregate
 from headwater.domain.applies import applies
 from headwater.domain.decider import Decider
+from headwater.domain.decision_model import DecisionModel, EventCriteria
 from headwater.domain.read_model import ReadModel
 from headwater.errors import HeadwaterError, RefusedError
 from headwater.event_store import EventData, EventStore
@@ -50,8 +51,10 @@ __all__ = [
     "Collection",
     "Command",
     "Decider",
+    "DecisionModel",
     "Delivery",
     "Event",
+    "EventCriteria",
     "EventData",
     "EventStore",
     "ExpectedVersion",

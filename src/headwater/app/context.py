@@ -1,7 +1,7 @@
 """Bounded contexts: what a part of the system registers, in one table."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, Final, TypeVar, cast, overload
 
@@ -9,6 +9,7 @@ import msgspec
 
 from headwater.domain.aggregate import Aggregate
 from headwater.domain.decider import Decider
+from headwater.domain.decision_model import DecisionModel
 from headwater.domain.read_model import ReadModel
 from headwater.errors import ConfigurationError
 from headwater.mediator.handlers import Handlers, call_site
@@ -18,10 +19,12 @@ from headwater.mediator.signatures import name_of
 from headwater.messages import Event
 from headwater.metadata import Recorded
 from headwater.projections.projection import Projection
+from headwater.serialization.upcasting import Target, Upcast, Upcasters
 from headwater.streams import check_context_name
 from headwater.subscriptions.subscription import PARTITIONS
 
 T = TypeVar("T", bound=Callable[..., Any])
+U = TypeVar("U", bound=Upcast)
 
 SUBSCRIBER_PAGE_EVENTS: Final = 200
 """How many events a subscriber gets at most before their effects are committed."""
@@ -69,6 +72,7 @@ class BoundedContext(Handlers):
         self.projections: list[ProjectionRegistration] = []
         self.known: list[type] = []
         self.deciders: list[Decider[Any, Any, Any]] = []
+        self.upcasters = Upcasters()
 
     @overload
     def subscriber(self, target: T, /) -> T: ...
@@ -193,6 +197,19 @@ class BoundedContext(Handlers):
             SubscriberRegistration(delivery, name, partitions, from_now, page_events, key)
         )
 
+    def upcaster(
+        self, name: str, *, version: int, to: Target | Sequence[Target] | None = None
+    ) -> Callable[[U], U]:
+        """Register a function for stored events of an older form; see `Upcasters.upcaster`.
+
+        What is common, such as renaming a field, is one call of `upcasters`.
+
+        Raises:
+            InvalidNameError: *name* or one of *to* can't be a stored type name.
+            ValueError: a version is below 1.
+        """
+        return self.upcasters.upcaster(name, version=version, to=to, site=call_site())
+
     def include(self, *others: Handlers) -> None:
         """Take over everything that stands in *others* now."""
         super().include(*others)
@@ -202,6 +219,7 @@ class BoundedContext(Handlers):
                 self.projections += other.projections
                 self.known += other.known
                 self.deciders += other.deciders
+                self.upcasters.include(other.upcasters)
 
     def register(self, *types: type) -> None:
         """Make event types, aggregates and read models known that no handler names."""
@@ -226,7 +244,7 @@ class BoundedContext(Handlers):
                 for defined in vars(module).values()
                 if isinstance(defined, type)
                 and defined.__module__ == module.__name__
-                and issubclass(defined, Event | Aggregate | ReadModel)
+                and issubclass(defined, Event | Aggregate | ReadModel | DecisionModel)
             ]
 
 

@@ -5,6 +5,7 @@ from inspect import isfunction
 from typing import Any, cast, get_args, get_origin
 
 from headwater.domain.aggregate import Aggregate
+from headwater.domain.decision_model import DecisionModel
 from headwater.domain.read_model import ReadModel
 from headwater.errors import ConfigurationError, WiringFault
 from headwater.mediator.matching import is_protocol
@@ -36,6 +37,8 @@ class KnownTypes:
         for cls in types:
             if issubclass(cls, Aggregate):
                 self.aggregates[cls] = None
+            elif issubclass(cls, DecisionModel):
+                self.take(*cls.event_types())
             elif issubclass(cls, ReadModel):
                 self.models[cls] = None
             elif not (cls is object or is_protocol(cls) or cls.__module__.startswith("headwater.")):

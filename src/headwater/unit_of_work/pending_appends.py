@@ -1,6 +1,6 @@
 """Pending appends: events that one unit of work appends to streams without an aggregate."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from headwater.errors import UnitOfWorkError
 from headwater.ports.changes import Append, NewEvent
@@ -15,6 +15,12 @@ class PendingAppends:
         self._around = around
         self._begun_after = len(around._appends) if around else 0
         self._appends: list[tuple[str, ExpectedVersion, list[Sealed]]] = []
+
+    def __iter__(self) -> Iterator[tuple[str, Sealed]]:
+        """Yield the events that were appended here, and not around, each with its stream."""
+        for stream_id, _, events in self._appends:
+            for sealed in events:
+                yield stream_id, sealed
 
     def add(self, stream_id: str, expected: ExpectedVersion, events: list[Sealed]) -> None:
         """Collect *events* for *stream_id*."""

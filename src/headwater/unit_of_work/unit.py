@@ -1,7 +1,7 @@
 """The unit of work: collects what handlers want to write, and commits it as one value."""
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextvars import ContextVar
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -10,12 +10,12 @@ from uuid import UUID
 from headwater.clock import microseconds_since_epoch
 from headwater.domain.aggregate import Aggregate, Pending
 from headwater.domain.decider import Decider
+from headwater.domain.decision_model import DecisionModel
 from headwater.domain.read_model import ReadModel
 from headwater.domain.state import copied
 from headwater.errors import (
     AggregateExistsError,
     ConcurrencyError,
-    ConfigurationError,
     ConflictError,
     UnitOfWorkError,
 )
@@ -30,11 +30,11 @@ from headwater.ports.changes import (
     NewEvent,
     NewReceipt,
     RowChange,
-    TagCondition,
 )
 from headwater.serialization.envelope import Envelope
 from headwater.streams import ExpectedVersion, check_stream_id
 from headwater.unit_of_work.collection import Collection
+from headwater.unit_of_work.decisions import Decisions
 from headwater.unit_of_work.identity_map import IdentityMap
 from headwater.unit_of_work.lifetime import Lifetime
 from headwater.unit_of_work.pending_appends import PendingAppends
@@ -49,6 +49,7 @@ _log = logging.getLogger("headwater")
 
 A = TypeVar("A", bound=Aggregate)
 M = TypeVar("M", bound=ReadModel)
+D = TypeVar("D", bound=DecisionModel)
 C = TypeVar("C")
 S = TypeVar("S")
 E = TypeVar("E")
@@ -79,14 +80,14 @@ class UnitOfWork(Lifetime):
         parent: "UnitOfWork | None" = None,
     ) -> None:
         super().__init__(around=parent)
-        self._units, self._ids = units, ids
+        self._units, self._ids, self._parent = units, ids, parent
         self.reads_only: Final[bool] = reads_only
         self.aggregates: Final[IdentityMap] = IdentityMap(parent.aggregates if parent else None)
         self.rows: Final[PendingRows] = PendingRows(
             check_writable=self._check_writable, around=parent.rows if parent else None
         )
         self.appends: Final[PendingAppends] = PendingAppends(parent.appends if parent else None)
-        self._conditions: list[TagCondition] = []
+        self._decisions = Decisions(units.storage, units.codec, self._collected)
         self._receipts: list[NewReceipt] = []
         self._after_commit: list[Callable[[], Awaitable[None]]] = []
         self._has_children = False
@@ -137,12 +138,21 @@ class UnitOfWork(Lifetime):
             ConfigurationError: no event of *types* is known.
         """
         self._check_writable()
-        names_of = self._units.codec.registry.names_of
-        names = frozenset[str]().union(*(names_of(cls) for cls in types))
-        if types and not names:
-            shown = ", ".join(cls.__name__ for cls in types)
-            raise ConfigurationError(f"No event of {shown} is known; register them first.")
-        self._conditions.append(TagCondition(tuple(tags), after, names))
+        self._decisions.require(tags, after, types)
+
+    async def load(self, model: D) -> D:
+        """Fold into *model* the events that it is made of, and return it.
+
+        Events that this unit has collected count too. If anything is written, the commit passes
+        only if no further such event has come; if one has, the handler runs again.
+
+        Raises:
+            ConfigurationError: no event of a criterion's types is known.
+            UnitOfWorkError: *model* was loaded before, or the unit is done.
+            UnknownEventError, ApplyError: as `DecisionModel.apply`.
+        """
+        self.check_open()
+        return await self._decisions.load(model, guarded=not self.reads_only)
 
     async def decide(
         self, decider: Decider[C, S, E], id: UUID | str | int, command: C
@@ -193,6 +203,7 @@ class UnitOfWork(Lifetime):
         child.seal()
         if any(tracked.written for tracked in child.aggregates):
             child._check_writable()
+        self._decisions.merge(child._decisions)
         try:
             self.aggregates.merge(child.aggregates)
         except ConflictError:
@@ -200,7 +211,6 @@ class UnitOfWork(Lifetime):
             raise
         self.rows.merge(child.rows)
         self.appends.merge(child.appends)
-        self._conditions += child._conditions
         self._receipts += child._receipts
         self._after_commit += child._after_commit
         child.close()
@@ -244,14 +254,14 @@ class UnitOfWork(Lifetime):
         writes, guards = self._appends_of_aggregates()
         writes += self.appends.appends(self._enclose)
         rows = self._rows_of_aggregates() + self.rows.changes()
-        if not (writes or rows or self._receipts or checkpoints or self._conditions):
+        if not (writes or rows or self._receipts or checkpoints or self._decisions.required()):
             return NO_CHANGES
         self._check_writable()
         context = current_context()
         deadline = context.deadline if context is not None else None
         return Changes(
             (*guards, *writes) if writes or rows else (),
-            tuple(self._conditions),
+            self._decisions.conditions(writing=bool(writes or rows)),
             self.rows.guards() if writes or rows else (),
             tuple(rows),
             checkpoints,
@@ -324,6 +334,16 @@ class UnitOfWork(Lifetime):
     ) -> Sealed:
         when = occurred_at or self._units.clock.now()
         return Sealed(event, envelope, when, self._ids(event), tags)
+
+    def _collected(self) -> Iterator[tuple[str, Sealed]]:
+        """Yield what was collected here and around, in the order in which it is appended."""
+        if self._parent is not None:
+            yield from self._parent._collected()
+        self.seal()
+        for tracked in self.aggregates:
+            for sealed in tracked.written:
+                yield tracked.stream_id, sealed
+        yield from self.appends
 
     def _enclose(self, sealed: Sealed) -> NewEvent:
         return sealed.envelope.enclose(
