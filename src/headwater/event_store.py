@@ -11,7 +11,7 @@ import msgspec
 
 from headwater.clock import Clock
 from headwater.domain.aggregate import Aggregate
-from headwater.errors import UnknownTypeError
+from headwater.errors import UnknownTypeError, WiringError
 from headwater.ids import new_id
 from headwater.messages import RawEvent
 from headwater.metadata import Recorded, current_context
@@ -21,6 +21,8 @@ from headwater.ports.storage import Storage
 from headwater.serialization.codec import EventCodec
 from headwater.serialization.envelope import Envelope, recorded
 from headwater.serialization.registry import TypeRegistry
+from headwater.serialization.upcast_faults import upcast_faults
+from headwater.serialization.upcasting import Upcaster
 from headwater.streams import ExpectedVersion
 from headwater.unit_of_work.standalone import StandaloneRepository
 from headwater.unit_of_work.unit import UnitOfWork
@@ -55,21 +57,26 @@ class EventStore:
         storage: Storage,
         *,
         types: Iterable[type] = (),
+        upcasters: Iterable[Upcaster] = (),
         context: str = "app",
         clock: Clock | None = None,
     ) -> None:
         """Put a face on *storage*, which `open` opens and `close` closes.
 
+        *upcasters* (see `Upcasters`) make of stored events of an older form those of *types*.
+
         Raises:
             DuplicateTypeNameError: two of *types* have one stored name.
             MessageTypeError: values of a type can't be stored.
+            WiringError: *upcasters* don't fit together, or lead to a type that is not there.
         """
         registry = TypeRegistry(default_context=context)
         for cls in types:
             registry.register(cls)
-        self._take(
-            Units(storage, codec=EventCodec(registry), clock=clock, context_of=lambda _: context)
-        )
+        codec = EventCodec(registry, upcasters=upcasters)
+        if faults := upcast_faults(codec.chains, registry):
+            raise WiringError(faults)
+        self._take(Units(storage, codec=codec, clock=clock, context_of=lambda _: context))
 
     @classmethod
     def on(cls, units: Units) -> "EventStore":
@@ -140,14 +147,16 @@ class EventStore:
         """Yield a stream's events, ascending or *backwards*, from *from_version* (included).
 
         An unknown stream is empty. Memory stays flat: pages of `READ_PAGE_EVENTS`, and nothing
-        is held open between them.
+        is held open between them. Events that upcasters made of one have its version.
         """
         while True:
             page = await self.storage.read_stream(
                 stream_id, from_version=from_version, backwards=backwards, limit=READ_PAGE_EVENTS
             )
             for stored in page:
-                yield self._recorded(stored)
+                events = self._recorded(stored)
+                for event in reversed(events) if backwards else events:
+                    yield event
             if len(page) < READ_PAGE_EVENTS:
                 return
             from_version = page[-1].version + (-1 if backwards else 1)
@@ -168,14 +177,17 @@ class EventStore:
         *types* may be base types; *categories* are such as ``sales.order``; an event must have
         all *tags*. Streams whose names start with ``$`` only come with *internal*.
         """
-        names = frozenset[str]().union(*(self.codec.registry.names_of(cls) for cls in types))
+        names = frozenset[str]().union(*(self.codec.stored_names(cls) for cls in types))
+        taken = frozenset[str]().union(*(self.codec.registry.names_of(cls) for cls in types))
         wanted = LogFilter(names, frozenset(categories), frozenset(tags), internal)
         if types and not names:
             return
         while True:
             page = await self.storage.read_log(after=after, where=wanted, limit=READ_PAGE_EVENTS)
             for stored in page.events:
-                yield self._recorded(stored)
+                for event in self._recorded(stored):
+                    if not types or event.type in taken:
+                        yield event
             after = page.scanned_to
             if after >= page.head:
                 return
@@ -206,9 +218,9 @@ class EventStore:
             tags=event.tags,
         )
 
-    def _recorded(self, stored: StoredEvent) -> Recorded[Any]:
+    def _recorded(self, stored: StoredEvent) -> Sequence[Recorded[Any]]:
         try:
-            payload = self.codec.decode(stored.type, stored.schema_version, stored.data)
+            return [recorded(part, payload) for part, payload in self.codec.read(stored)]
         except UnknownTypeError:
-            payload = RawEvent(stored.type, stored.data.encode(), stored.schema_version)
-        return recorded(stored, payload)
+            raw = RawEvent(stored.type, stored.data.encode(), stored.schema_version)
+            return (recorded(stored, raw),)

@@ -30,6 +30,8 @@ from headwater.projections.projection import Folds
 from headwater.serialization.codec import EventCodec
 from headwater.serialization.names import kebab_case
 from headwater.serialization.registry import TypeRegistry
+from headwater.serialization.upcast_faults import upcast_faults
+from headwater.serialization.upcasting import Upcasters
 from headwater.subscriptions.runner import Runner
 from headwater.subscriptions.subscriber import Delivery, SubscriberConsumer, current_delivery
 from headwater.subscriptions.subscription import Arrival, Consumer, Subscription
@@ -69,7 +71,9 @@ class Wiring:
         self._sites: dict[str, str] = {}
         self.registry = TypeRegistry(around.name, self._belonging.of_stored)
         self.types = KnownTypes(self.registry, self._faults)
-        self.codec = EventCodec(self.registry)
+        upcasters = Upcasters()
+        upcasters.include(*(context.upcasters for context in contexts))
+        self.codec = EventCodec(self.registry, upcasters=upcasters)
         self._read_projections()
         self.units = Units(
             around.storage,
@@ -84,6 +88,7 @@ class Wiring:
         self._deliverers = self._deliverers_of(mediator)
         self._take_types()
         self._unusable = self.types.compile(self.units)
+        self._faults += upcast_faults(self.codec.chains, self.registry)
         self.runners = tuple(self._runners())
         if self._faults or mediator is None:
             raise WiringError(self._faults)
@@ -249,8 +254,9 @@ class Wiring:
     def _subscription(
         self, name: str, target: Any, messages: Sequence[type], *, site: str, **options: Any
     ) -> Subscription | None:
-        names = frozenset[str]().union(*(self.registry.names_of(cls) for cls in messages))
-        if not names:
+        takes = frozenset[str]().union(*(self.registry.names_of(cls) for cls in messages))
+        names = frozenset[str]().union(*(self.codec.stored_names(cls) for cls in messages))
+        if not takes:
             wanted = ", ".join(cls.__name__ for cls in messages)
             self._fault(
                 site,
@@ -270,7 +276,18 @@ class Wiring:
             )
         self.names[target] = name
         self._sites.setdefault(name, site)
-        return Subscription(name, LogFilter(types=names), **options)
+        self._check_read(target, messages, site)
+        return Subscription(name, LogFilter(types=names), takes=takes, **options)
+
+    def _check_read(self, target: Any, messages: Sequence[type], site: str) -> None:
+        for cls in messages:
+            if self.registry.names_of(cls) and not self.codec.stored_names(cls):
+                self._fault(
+                    site,
+                    f"{name_of(target)} wants {cls.__name__}, but upcasters make something else "
+                    f"of all that is stored as it.",
+                    "Let it take what they make.",
+                )
 
     def _runner(self, subscription: Subscription, consumer: Consumer, target: Storage) -> Runner:
         return Runner(
