@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from hashlib import blake2b
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -16,12 +15,13 @@ from headwater.errors import (
 )
 from headwater.messages import RawEvent
 from headwater.ports.log import StoredEvent, StoredPayload
-from headwater.serialization.forms import DECODE_ERRORS, ENCODE_ERRORS, Form, form_of
+from headwater.serialization.forms import DECODE_ERRORS, ENCODE_ERRORS
 from headwater.serialization.names import check_type_name
 from headwater.serialization.registry import RegisteredType, TypeRegistry
-from headwater.serialization.sameness import fields_of, first_difference, same, shown
+from headwater.serialization.sameness import first_difference, same
 from headwater.serialization.upcast_chains import Part, UpcastChains
 from headwater.serialization.upcasting import StoredForm, Upcaster
+from headwater.serialization.value_codec import ValueCodec, unwritable
 
 EVENT_BYTES_MAX: Final = 1024 * 1024
 """The most bytes that an encoded event may have, unless the codec is told otherwise."""
@@ -45,7 +45,7 @@ class Stored(Protocol):
     def data(self) -> str: ...
 
 
-class EventCodec:
+class EventCodec(ValueCodec):
     """Writes events as JSON text and reads them back.
 
     What `encode` returns comes back from `decode` with equal content and equal types, all the
@@ -60,13 +60,10 @@ class EventCodec:
         upcasters: Iterable[Upcaster] = (),
     ) -> None:
         """Read stored events through *upcasters*, a table of which is `Upcasters`."""
-        self.registry = registry
+        super().__init__(registry)
         self.chains = UpcastChains(upcasters)
         self.event_bytes_max = event_bytes_max
         self._decoders: dict[tuple[str, int], Decode] = {}
-        self._forms: dict[Any, Form] = {}
-
-    # ------------------------------------------------------------------------------- events
 
     def encode(self, event: object) -> tuple[str, int, str]:
         """Return the stored type name, the schema version and the JSON text of *event*.
@@ -88,7 +85,7 @@ class EventCodec:
         try:
             data = form.encode(event)
         except ENCODE_ERRORS as error:
-            raise RoundTripError(cls, _unwritable(event, error)) from error
+            raise RoundTripError(cls, unwritable(event, error)) from error
         try:
             returned = form.decode(data)
         except DECODE_ERRORS as error:
@@ -246,67 +243,6 @@ class EventCodec:
             f"bytes in event {name!r}", limit=self.event_bytes_max, actual=size
         )
 
-    # ------------------------------------------------------------------------------- values
-
-    def encode_value(self, value: object, type: Any, *, exact: bool = False) -> str:
-        """Return the JSON text of a *value* of a *type*: a class, a union, a generic, None.
-
-        With *exact* the value comes back from `decode_value` as it is, or it is refused.
-
-        Raises:
-            RoundTripError: the value can't be written, or (*exact*) would come back changed.
-            MessageTypeError: values of *type* can't be read back from JSON at all.
-        """
-        form = self._form_for(type)
-        cls = value.__class__
-        try:
-            data = form.encode(value)
-        except ENCODE_ERRORS as error:
-            raise RoundTripError(cls, _unwritable(value, error)) from error
-        if exact:
-            try:
-                returned = form.decode(data)
-            except DECODE_ERRORS as error:
-                raise RoundTripError(cls, f"{cls.__name__}: {error}.") from error
-            if not same(value, returned):
-                raise RoundTripError(cls, first_difference(value, returned, cls.__name__) or "")
-        return data.decode()
-
-    def decode_value(self, text: str, type: Any) -> Any:
-        """Return the value of *type* that is stored as *text*.
-
-        Raises:
-            SerializationError: *text* is not JSON or not of this type.
-            MessageTypeError: values of *type* can't be read back from JSON at all.
-        """
-        try:
-            return self._form_for(type).decode(text)
-        except DECODE_ERRORS as error:
-            raise SerializationError(f"Stored {type} can't be read: {error}.") from error
-
-    def digest(self, message: object) -> bytes:
-        """Return 16 bytes that tell this message from any other of its type name or content.
-
-        The order of fields, dict entries and set members does not count.
-
-        Raises:
-            SerializationError: the message can't be written as JSON.
-            MessageTypeError: its class can't be a message.
-        """
-        entry = self.registry.entry_of(type(message))
-        try:
-            content = entry.form.canonical(message)
-        except ENCODE_ERRORS as error:
-            raise SerializationError(f"{entry.name}: {_unwritable(message, error)}") from error
-        name = entry.name.encode()
-        return blake2b(b"%d:%s%s" % (len(name), name, content), digest_size=16).digest()
-
-    def _form_for(self, type: Any) -> Form:
-        form = self._forms.get(type)
-        if form is None:
-            form = self._forms[type] = form_of(type)
-        return form
-
 
 def _decoder(entry: RegisteredType, schema_version: int) -> Decode:
     """What decodes an event of the newest schema version, or of one that no upcaster reads."""
@@ -332,20 +268,6 @@ def _part_of(stored: StoredEvent, part: Part) -> StoredEvent:
         schema_version=part.version,
         data=part.data.decode(),
     )
-
-
-def _unwritable(value: object, error: Exception) -> str:
-    """Say which field can't be written; *error* is what writing the whole raised."""
-    cls = type(value)
-    for name in fields_of(cls) or ():
-        part = getattr(value, name, None)
-        if part is msgspec.UNSET:
-            continue
-        try:
-            msgspec.json.encode(part)
-        except ENCODE_ERRORS as inner:
-            return f"{cls.__name__}.{name}: {shown(part)} can't be written as JSON: {inner}."
-    return f"{cls.__name__} can't be written as JSON: {error}."
 
 
 def _depth_of(data: bytes) -> int:
