@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
+import msgspec
+
 from headwater.adapters.storage.memory.log import MemoryLog
 from headwater.adapters.storage.memory.rows import MemoryCollection, Undo
 from headwater.clock import from_microseconds
@@ -14,10 +16,16 @@ from headwater.errors import (
     IdempotencyConflictError,
     ReceiptExistsError,
 )
+from headwater.ports.administration import Pruned, StoredSubscription
 from headwater.ports.changes import Changes, CheckpointMove, Committed, NewReceipt, RowChange
 from headwater.ports.rows import CollectionSpec
-from headwater.ports.storage import StoredReceipt
+from headwater.ports.storage import Checkpoint, StoredReceipt
 from headwater.streams import check_stream_id
+
+
+class _Receipt(msgspec.Struct, frozen=True):
+    stored: StoredReceipt
+    recorded_at: int
 
 
 class MemoryContents:
@@ -26,8 +34,8 @@ class MemoryContents:
     def __init__(self) -> None:
         self.log: Final = MemoryLog()
         self._collections: Final[dict[str, MemoryCollection]] = {}
-        self._receipts: Final[dict[tuple[str, bytes], StoredReceipt]] = {}
-        self._checkpoints: Final[dict[str, list[int]]] = {}
+        self._receipts: Final[dict[tuple[str, bytes], _Receipt]] = {}
+        self._checkpoints: Final[dict[str, list[Checkpoint]]] = {}
 
     def collection(self, name: str) -> MemoryCollection:
         """Return a prepared collection.
@@ -47,13 +55,61 @@ class MemoryContents:
             prepared[spec.name] = MemoryCollection(spec, before=prepared.get(spec.name))
         self._collections.update(prepared)
 
-    def open_subscription(self, name: str, partitions: int, start_after: int) -> Sequence[int]:
+    def open_subscription(
+        self, name: str, partitions: int, start_after: int
+    ) -> Sequence[Checkpoint]:
         """Return the checkpoints of a subscription, made now if it is new."""
-        return tuple(self._checkpoints.setdefault(name, [start_after] * partitions))
+        return tuple(self._checkpoints.setdefault(name, [Checkpoint(start_after)] * partitions))
 
     def receipt(self, consumer: str, message_id: bytes) -> StoredReceipt | None:
         """Return what came of a message, None if nothing did yet."""
-        return self._receipts.get((consumer, message_id))
+        kept = self._receipts.get((consumer, message_id))
+        return kept.stored if kept is not None else None
+
+    # ----------------------------------------------------------------------- administration
+
+    def subscriptions(self) -> Sequence[StoredSubscription]:
+        """Return all subscriptions, by name."""
+        return [
+            StoredSubscription(name, tuple(checkpoints))
+            for name, checkpoints in sorted(self._checkpoints.items())
+        ]
+
+    def reset_subscription(self, name: str, to: Checkpoint) -> None:
+        """Set the checkpoint of every partition.
+
+        Raises:
+            ConfigurationError: there is no such subscription.
+        """
+        if name not in self._checkpoints:
+            raise ConfigurationError(f"There is no subscription {name!r} in this storage.")
+        self._checkpoints[name] = [to] * len(self._checkpoints[name])
+
+    def collections(self) -> Sequence[CollectionSpec]:
+        """Return the collections that were prepared, by name."""
+        return [one.spec for _, one in sorted(self._collections.items())]
+
+    def receipts_after(self, position: int) -> list[tuple[str, bytes]]:
+        """Return the keys of the receipts that came with a commit past *position*."""
+        return [key for key, kept in self._receipts.items() if kept.stored.position > position]
+
+    def remove_receipts(self, keys: Sequence[tuple[str, bytes]]) -> int:
+        """Remove receipts, and return how many."""
+        for key in keys:
+            del self._receipts[key]
+        return len(keys)
+
+    def prune(self, *, before: int, limit: int) -> Pruned:
+        """Remove what is old, as `Administration.prune` says."""
+        old = sorted(
+            (kept.recorded_at, key)
+            for key, kept in self._receipts.items()
+            if kept.recorded_at < before
+        )[:limit]
+        return Pruned(
+            self.remove_receipts([key for _, key in old]),
+            self.log.prune(before=before, limit=limit),
+        )
 
     # ------------------------------------------------------------------------------ writing
 
@@ -66,6 +122,8 @@ class MemoryContents:
         """
         for append in changes.appends:
             check_stream_id(append.stream_id)
+        for change in changes.streams:
+            check_stream_id(change.stream_id)
         for guard in changes.guards:
             self.collection(guard.collection)
         for row in changes.rows:
@@ -92,24 +150,26 @@ class MemoryContents:
         self.log.check_versions(changes.appends, staged)
         for condition in changes.conditions:
             self.log.check_condition(condition, staged)
+        self.log.check_changes(changes.streams)
         for guard in changes.guards:
             self.collection(guard.collection).check_version(guard.key, guard.expected)
         self._write_rows(changes.rows)
 
         self.log.add(staged.events)
+        self.log.change(changes.streams, now=now)
         for (subscription, partition), checkpoint in moved.items():
             self._checkpoints[subscription][partition] = checkpoint
         position = max((answer.position for answer in staged.answers), default=0)
         for new in changes.receipts:
             receipt = StoredReceipt(new.digest, new.outcome, position)
-            self._receipts[new.consumer, new.message_id] = receipt
+            self._receipts[new.consumer, new.message_id] = _Receipt(receipt, now)
         return Committed(position, tuple(staged.answers))
 
     def _check_receipts(self, receipts: Sequence[NewReceipt]) -> None:
         digests: dict[tuple[str, bytes], bytes] = {}
         for new in receipts:
             key = new.consumer, new.message_id
-            stored = self._receipts.get(key)
+            stored = self.receipt(*key)
             digest = stored.digest if stored else digests.get(key)
             if digest == new.digest:
                 raise ReceiptExistsError(new.consumer, UUID(bytes=new.message_id))
@@ -119,17 +179,21 @@ class MemoryContents:
                 )
             digests[key] = new.digest
 
-    def _check_checkpoints(self, moves: Sequence[CheckpointMove]) -> Mapping[tuple[str, int], int]:
-        moved: dict[tuple[str, int], int] = {}
+    def _check_checkpoints(
+        self, moves: Sequence[CheckpointMove]
+    ) -> Mapping[tuple[str, int], Checkpoint]:
+        moved: dict[tuple[str, int], Checkpoint] = {}
         for move in moves:
+            place = move.subscription, move.partition
             stored = self._checkpoints.get(move.subscription, [])
-            actual = stored[move.partition] if 0 <= move.partition < len(stored) else -1
-            actual = moved.get((move.subscription, move.partition), actual)
+            actual = stored[move.partition].position if 0 <= move.partition < len(stored) else -1
+            if place in moved:
+                actual = moved[place].position
             if actual != move.expected or actual == -1:
                 raise CheckpointConflictError(
                     move.subscription, move.partition, expected=move.expected, actual=actual
                 )
-            moved[move.subscription, move.partition] = move.to
+            moved[place] = Checkpoint(move.to, move.event_id)
         return moved
 
     def _write_rows(self, rows: Sequence[RowChange]) -> None:

@@ -96,6 +96,14 @@ class MemoryCollection:
         if actual != expected:
             raise RowConflictError(self.spec.name, key, expected=expected, actual=actual)
 
+    def clear(self) -> int:
+        """Delete all rows, and return how many there were."""
+        count = len(self._rows)
+        self._rows.clear()
+        for keys in self._keys:
+            keys.clear()
+        return count
+
     def write(self, change: RowChange) -> Undo:
         """Make *change* and return what takes it back.
 

@@ -10,6 +10,7 @@ import msgspec
 from headwater.adapters.storage.memory.contents import MemoryContents
 from headwater.clock import Clock, SystemClock, microseconds_since_epoch
 from headwater.errors import StorageClosedError
+from headwater.ports.administration import Pruned, StoredSubscription
 from headwater.ports.changes import Changes, Committed
 from headwater.ports.log import (
     EVERYTHING,
@@ -18,9 +19,10 @@ from headwater.ports.log import (
     LogPage,
     StoredEvent,
     StoredPayload,
+    StreamInfo,
 )
 from headwater.ports.rows import ROWS_MAX, CollectionSpec, Condition, Row, RowQuery
-from headwater.ports.storage import COMMITS_WAITING_MAX, Capabilities, StoredReceipt
+from headwater.ports.storage import COMMITS_WAITING_MAX, Capabilities, Checkpoint, StoredReceipt
 
 _SYSTEM_CLOCK: Final = SystemClock()
 
@@ -132,13 +134,38 @@ class MemoryStorage:
         events = await self.read_stream(stream_id, from_version=from_version, limit=limit)
         return [(one.version, one.type, one.schema_version, one.data) for one in events]
 
+    async def stream_info(self, stream_id: str) -> StreamInfo:
+        """Return what is known of a stream."""
+        await self._let_others_run()
+        return self._contents.log.stream_info(stream_id)
+
+    async def read_streams(
+        self,
+        *,
+        category: str | None = None,
+        after: str = "",
+        internal: bool = False,
+        limit: int = 1000,
+    ) -> tuple[StreamInfo, ...]:
+        """Return the streams that follow, as `Log.read_streams` says."""
+        _check_limit(limit, PAGE_EVENTS_MAX)
+        await self._let_others_run()
+        return self._contents.log.read_streams(
+            category=category, after=after, internal=internal, limit=limit
+        )
+
     async def read_log(
-        self, *, after: int = 0, where: LogFilter = EVERYTHING, limit: int = 1000
+        self,
+        *,
+        after: int = 0,
+        after_id: bytes | None = None,
+        where: LogFilter = EVERYTHING,
+        limit: int = 1000,
     ) -> LogPage:
         """Return a page of the log, as `Log.read_log` says."""
         _check_limit(limit, PAGE_EVENTS_MAX)
         await self._let_others_run()
-        return self._contents.log.read(after=after, where=where, limit=limit)
+        return self._contents.log.read(after=after, after_id=after_id, where=where, limit=limit)
 
     async def head(self) -> int:
         """Return the position of the last event, 0 for none."""
@@ -173,7 +200,7 @@ class MemoryStorage:
 
     async def open_subscription(
         self, name: str, *, partitions: int, start_after: int
-    ) -> Sequence[int]:
+    ) -> Sequence[Checkpoint]:
         """Return the checkpoint of each partition, as `Storage.open_subscription` says."""
         if not 1 <= partitions <= PARTITIONS_MAX or start_after < 0:
             raise ValueError(
@@ -207,6 +234,45 @@ class MemoryStorage:
         """Return how many rows meet all *conditions*."""
         await self._let_others_run()
         return self._contents.collection(collection).count(conditions)
+
+    # ----------------------------------------------------------------------- administration
+
+    async def subscriptions(self) -> Sequence[StoredSubscription]:
+        """Return all subscriptions that were ever opened, by name."""
+        await self._let_others_run()
+        return self._contents.subscriptions()
+
+    async def reset_subscription(self, name: str, *, to: Checkpoint) -> None:
+        """Set every checkpoint, as `Administration.reset_subscription` says."""
+        await self._let_others_run()
+        self._contents.reset_subscription(name, to)
+
+    async def collections(self) -> Sequence[CollectionSpec]:
+        """Return the collections that were prepared, by name."""
+        await self._let_others_run()
+        return self._contents.collections()
+
+    async def clear_collection(self, name: str) -> int:
+        """Delete all rows of a collection, and return how many there were."""
+        await self._let_others_run()
+        return self._contents.collection(name).clear()
+
+    async def count_receipts(self, *, after: int) -> int:
+        """Return how many receipts came with a commit at a position past *after*."""
+        await self._let_others_run()
+        return len(self._contents.receipts_after(after))
+
+    async def remove_receipts(self, *, after: int) -> int:
+        """Remove the receipts that came with a commit at a position past *after*."""
+        await self._let_others_run()
+        return self._contents.remove_receipts(self._contents.receipts_after(after))
+
+    async def prune(self, *, before: int, limit: int = 10_000) -> Pruned:
+        """Remove what is old, as `Administration.prune` says."""
+        if limit < 1:
+            raise ValueError(f"a limit is 1 or more, not {limit}")
+        await self._let_others_run()
+        return self._contents.prune(before=before, limit=limit)
 
     # ---------------------------------------------------------------------------- the state
 
