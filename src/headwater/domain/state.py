@@ -4,7 +4,7 @@ import copy
 import dataclasses
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -90,10 +90,11 @@ def is_immutable(value: object) -> bool:
     return False
 
 
-def copied(value: Any, memo: dict[int, Any]) -> Any:
+def copied(value: Any, memo: dict[int, Any], *, strict: bool = False) -> Any:
     """Return *value* with everything in it that could change in place copied.
 
-    What is shared stays shared, through *memo*. What can't be copied is kept as it is.
+    What is shared stays shared, through *memo*. What can't be copied is kept as it is, or is a
+    `TypeError` if *strict*.
     """
     kind = value.__class__
     fresh: Any
@@ -108,23 +109,53 @@ def copied(value: Any, memo: dict[int, Any]) -> Any:
     if kind is list:
         fresh = []
         memo[id(value)] = fresh
-        fresh += [copied(member, memo) for member in value]
+        fresh += [copied(member, memo, strict=strict) for member in value]
         return fresh
     if kind is dict:
         fresh = {}
         memo[id(value)] = fresh
-        fresh.update({key: copied(member, memo) for key, member in value.items()})
+        fresh.update({key: copied(each, memo, strict=strict) for key, each in value.items()})
         return fresh
     try:
         return copy.deepcopy(value, memo)
-    except (TypeError, copy.Error):
+    except (TypeError, copy.Error) as error:
+        if strict:
+            raise TypeError(f"{kind.__qualname__} can't be copied: {error}") from error
         return value
 
 
-def copy_of_state(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *state* with everything in it that could change in place copied."""
+def copy_of_state(state: Mapping[str, Any], *, strict: bool = False) -> dict[str, Any]:
+    """Return *state* with everything in it that could change in place copied.
+
+    What can't be copied is kept as it is, or is a `TypeError` if *strict*.
+    """
     memo: dict[int, Any] = {}
-    return {name: copied(value, memo) for name, value in state.items()}
+    return {name: copied(value, memo, strict=strict) for name, value in state.items()}
+
+
+def shared_part(values: Iterable[Any]) -> str | None:
+    """Return the name of a class of which *values* hold one changeable object in two places."""
+    seen: set[int] = set()
+    waiting = [*values]
+    while waiting:
+        value = waiting.pop()
+        if is_immutable(value):
+            continue
+        if id(value) in seen:
+            return type(value).__qualname__
+        seen.add(id(value))
+        waiting += _parts_of(value)
+    return None
+
+
+def _parts_of(value: object) -> list[Any]:
+    if isinstance(value, Mapping):
+        return [*value.values()]
+    if isinstance(value, list | tuple | set | frozenset):
+        return [*cast("Iterable[Any]", value)]
+    if isinstance(value, msgspec.Struct):
+        return [getattr(value, name) for name in value.__struct_fields__]
+    return [*getattr(value, "__dict__", {}).values()]
 
 
 def make_state_type(cls: type, root: type) -> type[msgspec.Struct]:

@@ -1,46 +1,44 @@
 """Aggregate types: how aggregates of one class are loaded and stored, compiled once."""
 
-from typing import Any, Generic, TypeVar
+from datetime import datetime
+from typing import Generic, TypeVar
 from uuid import UUID
 
 from headwater.domain.aggregate import Aggregate
 from headwater.domain.header import stream_id
-from headwater.errors import ConcurrencyError, UnitOfWorkError
+from headwater.errors import ConcurrencyError, HistoryUnavailableError, UnitOfWorkError
 from headwater.ports.changes import RowChange
-from headwater.ports.log import Log
 from headwater.ports.rows import CollectionSpec
-from headwater.ports.storage import Storage
-from headwater.serialization.codec import EventCodec
 from headwater.streams import ExpectedVersion
+from headwater.unit_of_work.folding import AggregateFolding
+from headwater.unit_of_work.state_cache import StateCache
 from headwater.unit_of_work.state_row import StateRow
+from headwater.unit_of_work.stream_states import StreamSources, StreamStates
 from headwater.unit_of_work.tracking import Tracked
 
 A = TypeVar("A", bound=Aggregate)
-
-STREAM_PAGE_EVENTS = 1000
-
-
-async def read_events(log: Log, stream_id: str, *, codec: EventCodec) -> list[Any]:
-    """Return all decoded events of a stream, read in pages of `STREAM_PAGE_EVENTS`."""
-    decode = codec.decode
-    events: list[Any] = []
-    while True:
-        page = await log.read_payloads(
-            stream_id, from_version=len(events) + 1, limit=STREAM_PAGE_EVENTS
-        )
-        events += [decode(type, schema_version, data) for _, type, schema_version, data in page]
-        if len(page) < STREAM_PAGE_EVENTS:
-            return events
 
 
 class AggregateType(Generic[A]):
     """Loads one class of aggregates, from its stream or from its row."""
 
-    def __init__(self, cls: type[A], *, context: str, storage: Storage, codec: EventCodec) -> None:
+    def __init__(self, cls: type[A], *, context: str, sources: StreamSources) -> None:
+        """Compile *cls*.
+
+        Raises:
+            ConfigurationError: its state can't be stored, and is to be: as a row or in snapshots.
+        """
         self.cls = cls
-        self._context = context
-        self._storage, self._codec = storage, codec
+        self._context, self._storage = context, sources.storage
+        codec = sources.codec
         self._state = StateRow(cls, context=context, codec=codec) if cls.stored_as_state else None
+        folding: AggregateFolding[A] = AggregateFolding(cls, codec)
+        self._states = StreamStates(folding, cls.loading_options(), sources, who=cls.__name__)
+
+    @property
+    def cache(self) -> StateCache | None:
+        """The copies of loaded states, None if the class asks for none."""
+        return self._states.cache
 
     @property
     def spec(self) -> CollectionSpec | None:
@@ -56,12 +54,27 @@ class AggregateType(Generic[A]):
         stream = self.stream_id(id)
         if self._state is not None:
             return await self._load_state(id, stream, self._state)
-        events = await read_events(self._storage, stream, codec=self._codec)
-        if not events:
-            return Tracked(stream, None, base=0)
-        aggregate = self.cls(id)
-        aggregate.replay(events)
-        return Tracked(stream, aggregate, base=len(events))
+        loaded = await self._states.load(stream, id)
+        return Tracked(stream, loaded.state if loaded.found else None, base=loaded.version)
+
+    async def load_as_of(self, id: UUID | str | int, as_of: int | datetime) -> A | None:
+        """Return the aggregate as of a version or a time, None if it was not there yet.
+
+        Nothing can be recorded on it.
+
+        Raises:
+            HistoryUnavailableError: the log can't show it.
+            ValueError: a time has no zone, or a version is below 1.
+        """
+        if self._state is not None:
+            shown = as_of if isinstance(as_of, datetime) else f"version {as_of}"
+            problem = "it is stored as state, and its events are not read back."
+            raise HistoryUnavailableError(f"{self.cls.__name__} {id}", as_of=shown, problem=problem)
+        loaded = await self._states.load_as_of(self.stream_id(id), id, as_of)
+        if not loaded.found:
+            return None
+        loaded.state.replay((), past=True)
+        return loaded.state
 
     async def load_onto(self, id: UUID | str | int, around: Tracked) -> Tracked:
         """Return a copy of its own for a child unit, with what the unit around has recorded.

@@ -1,15 +1,16 @@
 """Decider types: how a decider's streams are loaded and decided on."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 from uuid import UUID
 
 from headwater.domain.decider import Decider
 from headwater.domain.header import stream_id
-from headwater.ports.log import Log
-from headwater.serialization.codec import EventCodec
 from headwater.streams import ExpectedVersion
-from headwater.unit_of_work.aggregate_type import read_events
+from headwater.unit_of_work.folding import DeciderFolding
+from headwater.unit_of_work.state_cache import StateCache
+from headwater.unit_of_work.stream_states import Loaded, StreamSources, StreamStates
 
 if TYPE_CHECKING:
     from headwater.unit_of_work.unit import UnitOfWork
@@ -22,22 +23,52 @@ E = TypeVar("E")
 class DeciderType(Generic[C, S, E]):
     """Loads the streams of one decider, ``<context>.<decider>-<id>``."""
 
-    def __init__(
-        self, decider: Decider[C, S, E], *, context: str, storage: Log, codec: EventCodec
-    ) -> None:
-        self._decider, self._storage, self._codec = decider, storage, codec
-        self._context = context
+    def __init__(self, decider: Decider[C, S, E], *, context: str, sources: StreamSources) -> None:
+        """Compile *decider*.
+
+        Raises:
+            ConfigurationError: it wants snapshots, and its state can't be read back from JSON.
+        """
+        self._decider, self._context = decider, context
+        folding: DeciderFolding[S] = DeciderFolding(decider, sources.codec)
+        who = f"Decider {decider.name!r}"
+        self._states = StreamStates(folding, decider.loading, sources, who=who)
+
+    @property
+    def cache(self) -> StateCache | None:
+        """The copies of loaded states, None if the decider asks for none."""
+        return self._states.cache
+
+    @property
+    def name(self) -> str:
+        """The decider's name."""
+        return self._decider.name
+
+    def stream_id(self, id: UUID | str | int) -> str:
+        """Return ``<context>.<decider>-<id>``."""
+        return stream_id(self._context, self._decider.name, id)
 
     async def decide(self, unit: "UnitOfWork", id: UUID | str | int, command: C) -> Sequence[E]:
         """Fold the stream of *id*, decide on *command*, and collect the new events in *unit*.
 
         What this unit or one around it appended to the stream before is folded in.
         """
-        stream = stream_id(self._context, self._decider.name, id)
-        stored = await read_events(self._storage, stream, codec=self._codec)
-        pending = unit.appends.events_of(stream)
-        state = self._decider.fold([*stored, *cast("list[E]", pending)])
+        stream = self.stream_id(id)
+        loaded = await self._states.load(stream, id)
+        pending = cast("list[E]", unit.appends.events_of(stream))
+        state = self._decider.fold_on(loaded.state, pending, after=loaded.version)
         events = tuple(self._decider.decide(command, state))
-        expected = ExpectedVersion.exactly(len(stored) + len(pending))
+        expected = ExpectedVersion.exactly(loaded.version + len(pending))
         unit.append(stream, *events, expected=expected)
         return events
+
+    async def load(self, id: UUID | str | int, *, as_of: int | datetime | None = None) -> Loaded[S]:
+        """Return the state of the stream of *id*, now or as of a version or a time.
+
+        Raises:
+            HistoryUnavailableError: the log can't show it.
+            ValueError: a time has no zone, or a version is below 1.
+        """
+        if as_of is None:
+            return await self._states.load(self.stream_id(id), id)
+        return await self._states.load_as_of(self.stream_id(id), id, as_of)

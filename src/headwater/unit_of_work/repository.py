@@ -1,5 +1,6 @@
 """Repositories: aggregates by id, one instance each within a unit of work."""
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Generic, TypeVar
 from uuid import UUID
 
@@ -24,21 +25,30 @@ class Repository(Generic[A]):
     def __init__(self, type: "AggregateType[A]", unit: "UnitOfWork") -> None:
         self._type, self._unit = type, unit
 
-    async def get(self, id: UUID | str | int) -> A:
+    async def get(self, id: UUID | str | int, *, as_of: int | datetime | None = None) -> A:
         """Return the aggregate under *id*, the same instance each time.
 
+        With *as_of*, a version or an aware datetime, it is another instance, as it was then, to
+        look at: nothing can be recorded on it, and what this unit has recorded is not in it. At
+        a time, what was recorded in the log by then counts.
+
         Raises:
-            AggregateNotFoundError: there is none.
+            AggregateNotFoundError: there is none, or there was none yet.
             UnknownEventError: its stream holds an event that the class does not apply.
+            HistoryUnavailableError: the log can't show it: it has not come to that version, the
+                events were erased, or the class is stored as state.
+            ValueError: a time has no zone, or a version is below 1.
         """
-        found = await self.find(id)
+        found = await self.find(id, as_of=as_of)
         if found is None:
             raise AggregateNotFoundError(self._type.cls.__name__, id)
         return found
 
-    async def find(self, id: UUID | str | int) -> A | None:
-        """Return the aggregate under *id*, None if there is none."""
+    async def find(self, id: UUID | str | int, *, as_of: int | datetime | None = None) -> A | None:
+        """Return the aggregate under *id*, None if there is none; *as_of* as in `get`."""
         self._unit.check_open()
+        if as_of is not None:
+            return await self._type.load_as_of(id, as_of)
         key = (self._type.cls, str(id))
         tracked = self._unit.aggregates.here(key)
         if tracked is None:
@@ -74,7 +84,14 @@ class Repository(Generic[A]):
                 f"unit of work that changes it."
             )
         self._unit.aggregates.track(
-            key, Tracked(self._type.stream_id(aggregate.id), aggregate, base=0, added=known is None)
+            key,
+            Tracked(
+                self._type.stream_id(aggregate.id),
+                aggregate,
+                # Where all events of the stream were erased, its version is still counted on.
+                base=known.base if known is not None else 0,
+                added=known is None,
+            ),
         )
 
     async def _load(self, id: UUID | str | int, key: tuple[type, str]) -> Tracked:

@@ -1,6 +1,7 @@
 """Repositories outside a mediator: each call is a unit of work of its own."""
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from uuid import UUID
@@ -8,6 +9,7 @@ from uuid import UUID
 from headwater.domain.aggregate import Aggregate
 
 if TYPE_CHECKING:
+    from headwater.unit_of_work.repository import Repository
     from headwater.unit_of_work.unit import UnitOfWork
     from headwater.unit_of_work.units import Units
 
@@ -21,17 +23,24 @@ class StandaloneRepository(Generic[A]):
     def __init__(self, units: "Units", aggregate: type[A]) -> None:
         self._units, self._aggregate = units, aggregate
 
-    async def get(self, id: UUID | str | int) -> A:
-        """Return the aggregate under *id* as it is stored now, to look at.
+    async def get(self, id: UUID | str | int, *, as_of: int | datetime | None = None) -> A:
+        """Return the aggregate under *id* as it is stored now, or was *as_of*, to look at.
+
+        *as_of* is a version, or an aware datetime by which its events were recorded.
 
         Raises:
-            AggregateNotFoundError: there is none.
+            AggregateNotFoundError: there is none, or there was none yet.
+            HistoryUnavailableError: the log can't show it as it was then.
         """
-        return await self._units.new(reads_only=True).repository(self._aggregate).get(id)
+        return await self._reading().get(id, as_of=as_of)
 
-    async def find(self, id: UUID | str | int) -> A | None:
-        """Return the aggregate under *id* as it is stored now, None if there is none."""
-        return await self._units.new(reads_only=True).repository(self._aggregate).find(id)
+    async def find(self, id: UUID | str | int, *, as_of: int | datetime | None = None) -> A | None:
+        """Return the aggregate under *id* as it is stored now, or was *as_of*; None if there
+        is none."""
+        return await self._reading().find(id, as_of=as_of)
+
+    def _reading(self) -> "Repository[A]":
+        return self._units.new(reads_only=True).repository(self._aggregate)
 
     async def add(self, aggregate: A) -> None:
         """Store a new *aggregate*.

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from typing import Any, Final, Generic, TypeVar, cast
@@ -29,6 +30,9 @@ from headwater.unit_of_work.cancellation import cancelled_from_outside
 from headwater.unit_of_work.decider_type import DeciderType
 from headwater.unit_of_work.lines import Lines
 from headwater.unit_of_work.row_type import RowType
+from headwater.unit_of_work.snapshot_rows import SnapshotRows
+from headwater.unit_of_work.snapshot_writer import SnapshotWriter
+from headwater.unit_of_work.stream_states import StreamSources
 from headwater.unit_of_work.unit import CURRENT_UNIT, IdSource, UnitOfWork, chance_id
 
 T = TypeVar("T")
@@ -87,6 +91,11 @@ class Units:
         self._decider_types: dict[int, DeciderType[Any, Any, Any]] = {}
         self._row_types: dict[type, RowType[Any]] = {}
         self._lines = Lines()
+        self._snapshots = SnapshotRows(storage)
+        self._snapshot_writer = SnapshotWriter()
+        self._sources = StreamSources(
+            storage, codec, self.clock, self._snapshots, self._snapshot_writer, self.drop_caches
+        )
         self._at_work = 0
         self._idle: asyncio.Event | None = None
 
@@ -99,8 +108,7 @@ class Units:
             known = self._aggregate_types[cls] = AggregateType(
                 cls,
                 context=options_of(cls).context or self._context_of(cls),
-                storage=self.storage,
-                codec=self.codec,
+                sources=self._sources,
             )
         return cast("AggregateType[A]", known)
 
@@ -111,8 +119,7 @@ class Units:
             known = self._decider_types[id(decider)] = DeciderType(
                 decider,
                 context=decider.context or self._context_of(decider.events[0]),
-                storage=self.storage,
-                codec=self.codec,
+                sources=self._sources,
             )
         return known
 
@@ -129,6 +136,14 @@ class Units:
         """Return the storage that holds the rows of *model*."""
         return self._elsewhere.get(model, self.storage)
 
+    def drop_caches(self) -> None:
+        """Forget all cached states: the log was rewound, or a person was forgotten."""
+        caches = [known.cache for known in self._aggregate_types.values()]
+        caches += [known.cache for known in self._decider_types.values()]
+        for cache in caches:
+            if cache is not None:
+                cache.clear()
+
     async def prepare(
         self,
         *,
@@ -142,6 +157,8 @@ class Units:
         """
         here: list[CollectionSpec] = []
         for cls in aggregates:
+            if cls.loading_options().snapshots.wanted:
+                await self._snapshots.prepare()
             spec = self.aggregate_type(cls).spec
             if spec is not None:
                 here.append(spec)
@@ -213,11 +230,13 @@ class Units:
                 self._idle.set()
 
     async def drain(self, *, seconds: float) -> None:
-        """Return when no work is running, or after *seconds*."""
+        """Return when no work is running and no snapshot waits, or after *seconds*."""
+        until = time.monotonic() + seconds
         if self._at_work:
             self._idle = asyncio.Event()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._idle.wait(), seconds)
+        await self._snapshot_writer.drain(seconds=max(0.0, until - time.monotonic()))
 
     async def _run(
         self,

@@ -1,0 +1,200 @@
+"""Folding: how the state of a stream is begun, carried on, copied, and written down."""
+
+import re
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from types import CodeType
+from typing import Any, Final, Generic, Protocol, TypeVar, cast
+from uuid import UUID
+
+import msgspec
+
+from headwater.domain.aggregate import Aggregate
+from headwater.domain.applies import applies_methods
+from headwater.domain.decider import Decider
+from headwater.domain.state import copied, copy_of_state, shared_part, state_of
+from headwater.errors import RoundTripError
+from headwater.messages import options_of
+from headwater.serialization.codec import EventCodec
+from headwater.serialization.forms import form_of
+
+A = TypeVar("A", bound=Aggregate[Any])
+S = TypeVar("S")
+
+Id = UUID | str | int
+
+_DIGEST_BYTES: Final = 8
+_ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")
+
+
+class Folding(Protocol[S]):
+    """What one aggregate class or decider does with the events of a stream."""
+
+    def begin(self, id: Id) -> S:
+        """Return the state before the first event."""
+        ...
+
+    def fold(self, state: S, events: Sequence[Any], *, after: int, version: int) -> S:
+        """Return the state at *version*, by *events* that follow on *state* at *after*.
+
+        *state* itself may be changed.
+        """
+        ...
+
+    def copy(self, state: S) -> Any:
+        """Return what `revive` makes the state of again, untouched by what becomes of *state*.
+
+        Raises:
+            TypeError: something in it can't be copied.
+        """
+        ...
+
+    def revive(self, id: Id, copy: Any, version: int) -> S:
+        """Return the state that was copied; the copy can be used again."""
+        ...
+
+    def write(self, state: S) -> str:
+        """Return *state* as JSON text.
+
+        Raises:
+            RoundTripError: it would not come back equal.
+            AggregateError: an attribute is not annotated, or has no value yet.
+        """
+        ...
+
+    def read(self, id: Id, text: str, version: int) -> S:
+        """Return the state that was written.
+
+        Raises:
+            SerializationError: *text* is not of this state's type.
+        """
+        ...
+
+    def check_writable(self) -> None:
+        """Raise `MessageTypeError` if states can't be read back from JSON at all."""
+        ...
+
+    @property
+    def code(self) -> str:
+        """Tells whether a written state was folded by the code that is here now.
+
+        It changes with the attributes, the schema versions of the events and the functions that
+        apply them; not with what these call.
+        """
+        ...
+
+
+class AggregateFolding(Generic[A]):
+    """The streams of an aggregate class."""
+
+    def __init__(self, cls: type[A], codec: EventCodec) -> None:
+        self._cls, self._codec = cls, codec
+        self._code: str | None = None
+
+    def begin(self, id: Id) -> A:
+        return self._cls(id)
+
+    def fold(self, state: A, events: Sequence[Any], *, after: int, version: int) -> A:
+        state.replay(events, after=after, version=version)
+        return state
+
+    def copy(self, state: A) -> Any:
+        return copy_of_state(vars(state), strict=True)
+
+    def revive(self, id: Id, copy: Any, version: int) -> A:
+        state = self._cls(id)
+        attributes = vars(state)
+        attributes.clear()
+        attributes.update(copy_of_state(copy))
+        state.replay((), after=version)
+        return state
+
+    def write(self, state: A) -> str:
+        kept = state_of(state)
+        _refuse_shared(self._cls, [getattr(kept, name) for name in kept.__struct_fields__])
+        return self._codec.encode_value(kept, self._cls.state_type(), exact=True)
+
+    def read(self, id: Id, text: str, version: int) -> A:
+        state = self._cls(id)
+        kept = self._codec.decode_value(text, self._cls.state_type())
+        state.restore(cast("msgspec.Struct", kept), version)
+        return state
+
+    def check_writable(self) -> None:
+        form_of(self._cls.state_type())
+
+    @property
+    def code(self) -> str:
+        if self._code is None:
+            fields = msgspec.structs.fields(self._cls.state_type())
+            methods = [method.function.__code__ for method in applies_methods(self._cls)]
+            shape = [f"{field.name}: {field.type!r}" for field in fields]
+            self._code = _digest(shape, self._cls.event_types(), methods)
+        return self._code
+
+
+class DeciderFolding(Generic[S]):
+    """The streams of a decider."""
+
+    def __init__(self, decider: Decider[Any, S, Any], codec: EventCodec) -> None:
+        self._decider, self._codec = decider, codec
+        self._code: str | None = None
+
+    def begin(self, id: Id) -> S:
+        return cast("S", copied(self._decider.initial, {}))
+
+    def fold(self, state: S, events: Sequence[Any], *, after: int, version: int) -> S:
+        return self._decider.fold_on(state, events, after=after)
+
+    def copy(self, state: S) -> Any:
+        return copied(state, {}, strict=True)
+
+    def revive(self, id: Id, copy: Any, version: int) -> S:
+        return cast("S", copied(copy, {}))
+
+    def write(self, state: S) -> str:
+        _refuse_shared(type(state), [state])
+        return self._codec.encode_value(state, self._decider.state_type, exact=True)
+
+    def read(self, id: Id, text: str, version: int) -> S:
+        return cast("S", self._codec.decode_value(text, self._decider.state_type))
+
+    def check_writable(self) -> None:
+        form_of(self._decider.state_type)
+
+    @property
+    def code(self) -> str:
+        if self._code is None:
+            first = self._codec.encode_value(self._decider.initial, self._decider.state_type)
+            evolve: Any = self._decider.evolve
+            code = getattr(evolve, "__code__", None)
+            shape = [repr(self._decider.state_type), first]
+            self._code = _digest(shape, self._decider.events, [code] if code else [])
+        return self._code
+
+
+def _refuse_shared(cls: type, values: Sequence[Any]) -> None:
+    shared = shared_part(values)
+    if shared is not None:
+        problem = f"two places of the state of {cls.__name__} hold the same {shared}"
+        raise RoundTripError(cls, f"{problem}, and would hold one each.")
+
+
+def _digest(shape: Sequence[str], events: Iterable[type], codes: Iterable[CodeType]) -> str:
+    versions = sorted(f"{event.__qualname__} {options_of(event).version}" for event in events)
+    parts = [*shape, *versions, *(_text_of(code) for code in codes)]
+    # An address in a text is another one in every process.
+    text = _ADDRESS.sub("", "".join(f"{len(part)}:{part}" for part in parts))
+    return blake2b(text.encode(), digest_size=_DIGEST_BYTES).hexdigest()
+
+
+def _text_of(constant: object) -> str:
+    """Return a text of a compiled function that is the same in every process."""
+    if isinstance(constant, CodeType):
+        inner = ",".join(map(_text_of, constant.co_consts))
+        return f"{constant.co_name}{constant.co_code.hex()}{constant.co_names}({inner})"
+    if isinstance(constant, frozenset):
+        return f"{{{','.join(sorted(map(_text_of, cast('frozenset[object]', constant))))}}}"
+    if isinstance(constant, tuple):
+        return f"({','.join(map(_text_of, cast('tuple[object, ...]', constant)))})"
+    return repr(constant)

@@ -1,0 +1,172 @@
+"""Reading streams: all that is there, what follows on a version, and what was there at a time."""
+
+from datetime import datetime
+from enum import Enum
+from typing import Any, Final
+
+import msgspec
+
+from headwater.clock import microseconds_since_epoch
+from headwater.errors import HistoryUnavailableError
+from headwater.ports.log import Log, StoredEvent, StreamState
+from headwater.serialization.codec import EventCodec
+
+STREAM_PAGE_EVENTS: Final = 1000
+"""How many events of a stream are read at a time."""
+
+TAIL_EVENTS: Final = 200
+"""How many events are read together with the one that a known state is verified by."""
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """A place in a stream that a known state stands for: a version, and the event there."""
+
+    version: int
+    event_id: bytes
+
+
+class Stretch(msgspec.Struct, frozen=True):
+    """Decoded events of a stream that follow on version `after` and end at `version`.
+
+    `found` says that the stream has an event at or before `version`. `event_id` is that of the
+    event at `version`, None where it was not read.
+    """
+
+    events: list[Any]
+    after: int
+    version: int
+    found: bool
+    event_id: bytes | None = None
+
+
+class Misfit(Enum):
+    """Why a known state can't be gone on from.
+
+    REWOUND: another event stands at its version, or none ever did. ERASED: events that follow
+    on it are not there any more.
+    """
+
+    REWOUND = "rewound"
+    ERASED = "erased"
+
+
+async def read_all(
+    log: Log, stream_id: str, *, codec: EventCodec, upto: int | None = None
+) -> Stretch:
+    """Return what is there of a stream, up to version *upto* (included).
+
+    It begins later than with version 1 where events were erased. Where none is left, `version`
+    is still that of the stream, because that is what a commit must expect.
+    """
+    events, first, version = await _payloads(log, stream_id, codec=codec, after=0, upto=upto)
+    if version or upto is not None:
+        return Stretch(events, max(0, first - 1), version, found=bool(version))
+    info = await log.stream_info(stream_id)
+    return Stretch(events, info.version, info.version, found=False)
+
+
+async def read_on(
+    log: Log, stream_id: str, known: Mark, *, codec: EventCodec, upto: int | None = None
+) -> Stretch | Misfit:
+    """Return what follows on *known*, whose event is read along and compared.
+
+    An event that was erased is believed to have been the one.
+    """
+    limit = TAIL_EVENTS if upto is None else min(TAIL_EVENTS, upto - known.version + 1)
+    page = await log.read_stream(stream_id, from_version=known.version, limit=limit)
+    if not page:
+        return await _without_events(log, stream_id, known)
+    tail = page
+    if page[0].version == known.version:
+        if page[0].id != known.event_id:
+            return Misfit.REWOUND
+        tail = page[1:]
+    elif page[0].version > known.version + 1:
+        return Misfit.ERASED
+    if upto is not None:
+        tail = tuple(stored for stored in tail if stored.version <= upto)
+    events: list[Any] = []
+    for stored in tail:
+        events += codec.decode_all(stored.type, stored.schema_version, stored.data)
+    last: StoredEvent | None = tail[-1] if tail else None
+    version = last.version if last is not None else known.version
+    id = last.id if last is not None else known.event_id
+    if len(page) < limit or version == upto:
+        return Stretch(events, known.version, version, found=True, event_id=id)
+    rest, _, end = await _payloads(log, stream_id, codec=codec, after=version, upto=upto)
+    end_id = id if end == version else None
+    return Stretch([*events, *rest], known.version, end, found=True, event_id=end_id)
+
+
+async def _payloads(
+    log: Log, stream_id: str, *, codec: EventCodec, after: int, upto: int | None
+) -> tuple[list[Any], int, int]:
+    """Return the events after a version, the first version that was there, and the last."""
+    events: list[Any] = []
+    first, version = 0, after
+    while upto is None or version < upto:
+        limit = STREAM_PAGE_EVENTS if upto is None else min(STREAM_PAGE_EVENTS, upto - version)
+        page = await log.read_payloads(stream_id, from_version=version + 1, limit=limit)
+        whole = len(page) < limit
+        if upto is not None:
+            # Where events were erased, the page goes on with later ones.
+            page = [payload for payload in page if payload[0] <= upto]
+        if page:
+            first, version = first or page[0][0], page[-1][0]
+            events += codec.decode_payloads(page)
+        if whole or not page:
+            break
+    return events, first, version
+
+
+async def _without_events(log: Log, stream_id: str, known: Mark) -> Stretch | Misfit:
+    info = await log.stream_info(stream_id)
+    if info.version < known.version:
+        return Misfit.REWOUND
+    if info.version > known.version or info.state is StreamState.TOMBSTONED:
+        return Misfit.ERASED
+    return Stretch([], known.version, known.version, found=True, event_id=known.event_id)
+
+
+async def id_at(log: Log, stream_id: str, version: int) -> bytes | None:
+    """Return the id of the event at *version*, None if it is not there."""
+    page = await log.read_stream(stream_id, from_version=version, limit=1)
+    return page[0].id if page and page[0].version == version else None
+
+
+async def version_at(log: Log, stream_id: str, as_of: int | datetime, *, who: str) -> int:
+    """Return the version that a stream had as of a version or time; 0: it was not there yet.
+
+    At a time it had the events that were recorded by then: `recorded_at`, which never falls
+    within a log, counts, and not when they occurred.
+
+    Raises:
+        HistoryUnavailableError: the stream has not come that far, or its events up to there
+            were erased.
+        ValueError: a time has no zone, or a version is below 1.
+    """
+    info = await log.stream_info(stream_id)
+    first, last = info.first_version, info.version
+    if isinstance(as_of, datetime):
+        moment = microseconds_since_epoch(as_of)
+        low, high = max(0, first - 1), last if first else 0
+        while low < high:
+            middle = (low + high + 1) // 2
+            page = await log.read_stream(stream_id, from_version=middle, limit=1)
+            if page and page[0].recorded_at <= moment:
+                low = middle
+            else:
+                high = middle - 1
+        version = low
+    else:
+        if as_of < 1:
+            raise ValueError(f"as_of={as_of}: versions count from 1")
+        if 0 < last < as_of:
+            problem = f"the stream {stream_id!r} is at version {last}."
+            raise HistoryUnavailableError(who, as_of=f"version {as_of}", problem=problem)
+        version = min(as_of, last)
+    if last and (not first or version < first) and (first != 1):
+        shown = as_of if isinstance(as_of, datetime) else f"version {as_of}"
+        problem = f"the events of {stream_id!r} up to there were erased."
+        raise HistoryUnavailableError(who, as_of=shown, problem=problem)
+    return version

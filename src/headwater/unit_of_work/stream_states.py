@@ -1,0 +1,290 @@
+"""States of streams: by the cache and a snapshot where there are any, and always by the log."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from typing import Generic, TypeVar
+
+import msgspec
+
+from headwater.clock import Clock
+from headwater.domain.snapshots import Loading
+from headwater.errors import SerializationError
+from headwater.ports.log import StreamState
+from headwater.ports.storage import Storage
+from headwater.serialization.codec import EventCodec
+from headwater.unit_of_work.folding import Folding, Id
+from headwater.unit_of_work.snapshot_rows import Snapshot, SnapshotRow, SnapshotRows
+from headwater.unit_of_work.snapshot_writer import SnapshotWriter
+from headwater.unit_of_work.state_cache import Cached, StateCache
+from headwater.unit_of_work.stream_reading import (
+    Mark,
+    Misfit,
+    Stretch,
+    id_at,
+    read_all,
+    read_on,
+    version_at,
+)
+
+S = TypeVar("S")
+
+_log = logging.getLogger("headwater")
+
+
+class StreamSources(msgspec.Struct, frozen=True):
+    """What states are loaded from, the same for all classes of one `Units`."""
+
+    storage: Storage
+    codec: EventCodec
+    clock: Clock
+    snapshots: SnapshotRows
+    writer: SnapshotWriter
+    drop_caches: Callable[[], None]
+
+
+class Loaded(msgspec.Struct, Generic[S], frozen=True):
+    """A state, and the version that its stream has; `found` if the stream has any event."""
+
+    state: S
+    version: int
+    found: bool
+
+
+class _Basis(msgspec.Struct, Generic[S], frozen=True):
+    """A state as folded, its mark where it could be verified, and where a snapshot stands."""
+
+    state: S
+    version: int
+    found: bool
+    event_id: bytes | None
+    snapshot_at: int
+    events: int
+    cached: bool = False
+
+
+class StreamStates(Generic[S]):
+    """Loads the states of one aggregate class or decider.
+
+    What comes out is what folding the whole stream gives, whatever is cached or stored: a copy
+    or a snapshot is gone on from only if the event that it stands for is still there. If another
+    one is, the log was rewound, and all caches are emptied.
+    """
+
+    def __init__(
+        self, folding: Folding[S], loading: Loading, sources: StreamSources, *, who: str
+    ) -> None:
+        """Load as *loading* says; *who* names the class in what is logged and raised.
+
+        Raises:
+            MessageTypeError: snapshots are wanted, but a state can't be read back from JSON.
+        """
+        self._folding, self._loading, self._who = folding, loading, who
+        self._storage, self._codec, self._clock = sources.storage, sources.codec, sources.clock
+        self._rows, self._writer = sources.snapshots, sources.writer
+        self._drop_caches = sources.drop_caches
+        self.cache = StateCache(loading.cache) if loading.cache else None
+        self._uncopyable = False
+        if loading.snapshots.wanted:
+            folding.check_writable()
+
+    async def load(self, stream_id: str, id: Id) -> Loaded[S]:
+        """Return the state of a stream as it is stored now."""
+        if self._loading.plain:
+            stretch = await read_all(self._storage, stream_id, codec=self._codec)
+            return self._folded(id, stretch)
+        begun = self._clock.monotonic()
+        generation = self.cache.generation if self.cache is not None else 0
+        basis = await self._basis(stream_id, id)
+        self._keep(stream_id, id, basis, generation)
+        seconds = self._clock.monotonic() - begun
+        read = basis.version - basis.snapshot_at
+        # With a cache little is read, but what another process would have to read counts.
+        if basis.found and self._loading.snapshots.due(read, seconds):
+            self._writer.offer(stream_id, partial(self._take_snapshot, stream_id, id))
+        return Loaded(basis.state, basis.version, basis.found)
+
+    async def load_as_of(self, stream_id: str, id: Id, as_of: int | datetime) -> Loaded[S]:
+        """Return the state as of a version or a time.
+
+        Raises:
+            HistoryUnavailableError: the stream has not come that far, or its events up to
+                there were erased.
+            ValueError: a time has no zone, or a version is below 1.
+        """
+        who = f"{self._who} {id}"
+        version = await version_at(self._storage, stream_id, as_of, who=who)
+        if self._loading.snapshots.wanted and version:
+            row = await self._rows.read(stream_id)
+            if row.snapshot is not None and row.snapshot.version <= version:
+                basis = await self._from_snapshot(stream_id, id, row.snapshot, upto=version)
+                if not isinstance(basis, Misfit | None):
+                    return Loaded(basis.state, basis.version, basis.found)
+        stretch = await read_all(self._storage, stream_id, codec=self._codec, upto=version)
+        return self._folded(id, stretch)
+
+    # --------------------------------------------------------------------- where from
+
+    async def _basis(self, stream_id: str, id: Id) -> "_Basis[S]":
+        if (basis := await self._from_cache(stream_id, id)) is not None:
+            return basis
+        if self._loading.snapshots.wanted:
+            row = await self._rows.read(stream_id)
+            if row.snapshot is not None:
+                found = await self._from_snapshot(stream_id, id, row.snapshot)
+                if found is Misfit.REWOUND:
+                    self._drop_caches()
+                    # Taking a new one puts it in the place of the other log's.
+                    self._writer.offer(stream_id, partial(self._take_snapshot, stream_id, id))
+                elif not isinstance(found, Misfit | None):
+                    return found
+        return await self._from_log(stream_id, id)
+
+    async def _from_cache(self, stream_id: str, id: Id) -> "_Basis[S] | None":
+        key = (type(id), stream_id)
+        entry = self.cache.get(key) if self.cache is not None else None
+        if entry is None or self.cache is None:
+            return None
+        stretch = await read_on(self._storage, stream_id, entry.at, codec=self._codec)
+        if isinstance(stretch, Misfit):
+            if stretch is Misfit.REWOUND:
+                self._drop_caches()
+            self.cache.drop(key)
+            return None
+        state = self._folding.revive(id, entry.copy, entry.at.version)
+        return await self._carried_on(
+            stream_id, state, stretch, snapshot_at=entry.snapshot_at, cached=True
+        )
+
+    async def _from_snapshot(
+        self, stream_id: str, id: Id, snapshot: Snapshot, *, upto: int | None = None
+    ) -> "_Basis[S] | Misfit | None":
+        """Return None for a snapshot that this code can't use."""
+        if (snapshot.snapshot_version, snapshot.code) != self._form:
+            return None
+        try:
+            state = self._folding.read(id, snapshot.text, snapshot.version)
+            at = snapshot.at
+        except (SerializationError, ValueError) as error:
+            _log.warning("The snapshot of %r can't be read", stream_id, exc_info=error)
+            return None
+        stretch = await read_on(self._storage, stream_id, at, codec=self._codec, upto=upto)
+        if isinstance(stretch, Misfit):
+            return stretch
+        return await self._carried_on(stream_id, state, stretch, snapshot_at=snapshot.version)
+
+    async def _from_log(self, stream_id: str, id: Id) -> "_Basis[S]":
+        stretch = await read_all(self._storage, stream_id, codec=self._codec)
+        loaded = self._folded(id, stretch)
+        event_id = None
+        if loaded.found:
+            event_id = await id_at(self._storage, stream_id, loaded.version)
+        return _Basis(
+            loaded.state,
+            loaded.version,
+            loaded.found,
+            event_id,
+            stretch.after,
+            loaded.version - stretch.after,
+        )
+
+    def _folded(self, id: Id, stretch: Stretch) -> Loaded[S]:
+        begun = self._folding.begin(id)
+        state = self._folding.fold(
+            begun, stretch.events, after=stretch.after, version=stretch.version
+        )
+        return Loaded(state, stretch.version, stretch.found)
+
+    async def _carried_on(
+        self, stream_id: str, state: S, stretch: Stretch, *, snapshot_at: int, cached: bool = False
+    ) -> "_Basis[S]":
+        version = stretch.version
+        event_id = stretch.event_id or await id_at(self._storage, stream_id, version)
+        events = version - stretch.after
+        if events or stretch.events:
+            state = self._folding.fold(state, stretch.events, after=stretch.after, version=version)
+        return _Basis(state, version, True, event_id, snapshot_at, events, cached)
+
+    # ------------------------------------------------------------------------ keeping
+
+    def _keep(self, stream_id: str, id: Id, basis: "_Basis[S]", generation: int) -> None:
+        if self.cache is None or self._uncopyable or not basis.found or basis.event_id is None:
+            return
+        if basis.cached and not basis.events:
+            return
+        try:
+            copy = self._folding.copy(basis.state)
+        except TypeError as error:
+            self._uncopyable = True
+            _log.warning("%s is not cached: %s", self._who, error)
+            return
+        at = Mark(basis.version, basis.event_id)
+        entry = Cached(copy, at, basis.snapshot_at)
+        self.cache.put((type(id), stream_id), entry, generation=generation)
+
+    @property
+    def _form(self) -> tuple[int, str]:
+        return self._loading.snapshot_version, self._folding.code
+
+    async def _take_snapshot(self, stream_id: str, id: Id) -> None:
+        """Store the state as it is now; called in the background."""
+        row = await self._rows.read(stream_id)
+        old = row.snapshot
+        if old is not None and old.snapshot_version > self._loading.snapshot_version:
+            return  # Newer code wrote it, and is at work beside this one.
+        fits = old is not None and (old.snapshot_version, old.code) == self._form
+        if fits and old is not None and not await self._still_due(stream_id, id, old):
+            return
+        basis = await self._basis(stream_id, id)
+        if not basis.found or basis.event_id is None:
+            await self._forget(stream_id, row)
+            return
+        snapshot = Snapshot(
+            self._loading.snapshot_version,
+            self._folding.code,
+            basis.version,
+            basis.event_id.hex(),
+            msgspec.Raw(self._folding.write(basis.state).encode()),
+        )
+        keep = not fits and await self._only_source(stream_id, row)
+        written = await self._rows.write(stream_id, snapshot, over=row, keep=keep)
+        if written and self.cache is not None:
+            self.cache.note_snapshot((type(id), stream_id), basis.version)
+
+    async def _still_due(self, stream_id: str, id: Id, old: Snapshot) -> bool:
+        """Whether the stream has gone on from *old* as far as the policy wants, or otherwise."""
+        info = await self._storage.stream_info(stream_id)
+        there = await id_at(self._storage, stream_id, old.version)
+        # That an event was erased says nothing against the snapshot.
+        erased = there is None and info.version >= old.version
+        if not erased and there != old.at.event_id:
+            return True
+        if self.cache is not None:
+            self.cache.note_snapshot((type(id), stream_id), old.version)
+        every = self._loading.snapshots.every
+        slow = self._loading.snapshots.slower_than is not None
+        return info.version - old.version >= (1 if slow else every or 1)
+
+    async def _only_source(self, stream_id: str, row: SnapshotRow) -> bool:
+        """Whether what *row* holds may know of events that are not there any more."""
+        if row.data is None:
+            return False
+        info = await self._storage.stream_info(stream_id)
+        if info.first_version == 1:
+            return False
+        _log.warning(
+            "The events of %r before version %d were erased, and its snapshot is of other code: "
+            "it is kept aside, and the state folded from what is left",
+            stream_id,
+            info.first_version,
+        )
+        return True
+
+    async def _forget(self, stream_id: str, row: SnapshotRow) -> None:
+        """Delete the snapshot of a stream that was tombstoned, or that the log never had."""
+        if row.data is None:
+            return
+        info = await self._storage.stream_info(stream_id)
+        if info.state is StreamState.TOMBSTONED or not info.version:
+            await self._rows.delete(stream_id, row)
