@@ -8,7 +8,7 @@ from typing import Final, Literal, TypeAlias, get_args
 
 import msgspec
 
-from headwater.adapters.storage.postgres.urls import SCHEMES, parts_of, without_secrets
+from headwater.adapters.storage.postgres.urls import PORT, SCHEMES, parts_of, without_secrets
 from headwater.errors import ConfigurationError, InvalidNameError
 
 SslMode: TypeAlias = Literal["disable", "prefer", "require", "verify-ca", "verify-full"]
@@ -157,7 +157,8 @@ class PostgresSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
                 problem = "stands there twice" if name in options else "is not a setting"
                 raise ConfigurationError(f"{shown}: {name!r} {problem}. The settings are {known}.")
             options[name] = value
-        hosts = (*parts.hosts, *((str(options.pop("host")), 5432),)[: "host" in options])
+        socket = options.pop("host", None)
+        hosts = parts.hosts if socket is None else ((str(socket), PORT), *parts.hosts)
         if not (hosts and parts.user and parts.database):
             missing = "host" if not hosts else "database" if parts.user else "user"
             raise ConfigurationError(

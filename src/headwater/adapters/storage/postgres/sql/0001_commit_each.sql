@@ -1,0 +1,370 @@
+-- Commits members one after another, each accepted or refused alone: those that commit_v1 can't
+-- express, or has left undecided. One transaction, and one subtransaction for each member.
+--
+-- Returns {"results": [member's result, …]}. A result is {"appends": [[version, position], …],
+-- "position": n}, or {"refused": kind, …} with what the error needs to tell.
+
+CREATE FUNCTION @schema@.refuse_v1(p_why json) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'refused' USING ERRCODE = 'HW001', DETAIL = p_why::text;
+END $$;
+
+-- Forgets the payloads of a stream's events below a version; ids, types and tags stay known.
+CREATE FUNCTION @schema@.erase_v1(p_stream text, p_below integer, p_now bigint)
+RETURNS void LANGUAGE sql SET enable_seqscan = off AS $$
+    WITH gone AS (
+        DELETE FROM @schema@.events WHERE stream_id = p_stream AND version < p_below
+        RETURNING id, position, stream_id, version, type
+    )
+    INSERT INTO @schema@.erased_events (id, position, stream_id, version, type, erased_at)
+    SELECT id, position, stream_id, version, type, p_now FROM gone;
+$$;
+
+-- The state and version of a stream, whether it has a row of its own or not.
+CREATE FUNCTION @schema@.stream_v1(p_stream text, OUT state text, OUT version integer)
+LANGUAGE sql STABLE SET enable_seqscan = off AS $$
+    SELECT coalesce(s.state, 'open'), greatest(
+        (SELECT e.version FROM @schema@.events AS e WHERE e.stream_id = p_stream
+         ORDER BY e.version DESC LIMIT 1), s.version, 0)
+    FROM (SELECT 1) AS one LEFT JOIN @schema@.streams AS s ON s.stream_id = p_stream;
+$$;
+
+CREATE FUNCTION @schema@.change_stream_v1(
+    p_stream text, p_action text, p_below integer, p_now bigint, p_number integer
+) RETURNS void LANGUAGE plpgsql SET enable_seqscan = off AS $$
+DECLARE
+    v_state text;
+    v_version integer;
+    v_next text;
+BEGIN
+    SELECT state, version INTO v_state, v_version FROM @schema@.stream_v1(p_stream);
+    v_next := v_state;
+    IF v_state = 'tombstoned' THEN
+        IF p_action IN ('archive', 'restore') THEN
+            PERFORM @schema@.refuse_v1(json_build_object('refused', 'change', 'i', p_number));
+        END IF;
+        RETURN;
+    END IF;
+    CASE p_action
+        WHEN 'archive' THEN v_next := 'archived';
+        WHEN 'restore' THEN v_next := CASE v_state WHEN 'archived' THEN 'open' ELSE v_state END;
+        WHEN 'truncate' THEN PERFORM @schema@.erase_v1(p_stream, p_below, p_now);
+        ELSE
+            v_next := 'tombstoned';
+            PERFORM @schema@.erase_v1(p_stream, v_version + 1, p_now);
+    END CASE;
+    IF v_next <> v_state AND 'archived' IN (v_next, v_state) THEN
+        UPDATE @schema@.events SET archived = (v_next = 'archived') WHERE stream_id = p_stream;
+    END IF;
+    INSERT INTO @schema@.streams AS s (stream_id, state, version)
+    VALUES (p_stream, v_next, v_version)
+    ON CONFLICT (stream_id) DO UPDATE SET state = excluded.state, version = excluded.version;
+    -- What its events show needs no row.
+    DELETE FROM @schema@.streams WHERE stream_id = p_stream AND state = 'open' AND version =
+        coalesce((SELECT max(e.version) FROM @schema@.events AS e WHERE e.stream_id = p_stream), 0);
+END $$;
+
+-- Gives the events of one append their places, or finds that they have theirs already. Appends
+-- before it in the same member are in the tables already.
+CREATE FUNCTION @schema@.append_v1(
+    p_append json, p_number integer, p_head bigint, p_now bigint,
+    OUT result json, OUT before integer, OUT repeated bigint[]
+) LANGUAGE plpgsql SET enable_seqscan = off AS $$
+DECLARE
+    v_stream text := p_append ->> 'stream';
+    v_ids uuid[];
+    v_event record;
+    v_first record;
+    v_known integer := 0;
+    v_conflict json;
+    v_count integer;
+BEGIN
+    SELECT coalesce(array_agg(e.id), '{}') INTO v_ids
+    FROM json_to_recordset(p_append -> 'events') AS e (id uuid);
+    v_count := cardinality(v_ids);
+    SELECT s.version INTO before FROM @schema@.stream_v1(v_stream) AS s;
+    FOR v_event IN
+        SELECT e.*, k.position, k.stream_id, k.version, k.same, e.number::integer - 1 AS place
+        FROM ROWS FROM (json_to_recordset(p_append -> 'events')
+                AS (id uuid, type text, schema_version integer, data text))
+            WITH ORDINALITY AS e (id, type, schema_version, data, number)
+        CROSS JOIN LATERAL (
+            SELECT s.position, s.stream_id, s.version, s.type = e.type AND
+                s.schema_version = e.schema_version AND s.data::text = e.data AS same
+            FROM @schema@.events AS s WHERE s.id = e.id
+            UNION ALL
+            SELECT s.position, s.stream_id, s.version, true
+            FROM @schema@.erased_events AS s WHERE s.id = e.id
+        ) AS k
+        ORDER BY e.number
+    LOOP
+        v_known := v_known + 1;
+        IF v_known = 1 THEN
+            v_first := v_event;
+        END IF;
+        -- Told only if all are known: some known and some not comes first.
+        v_conflict := coalesce(v_conflict, CASE
+            WHEN v_event.stream_id <> v_stream THEN json_build_object(
+                'event', v_event.place, 'why', 'stream', 'stream', v_event.stream_id)
+            WHEN v_event.version <> v_first.version + v_event.place THEN json_build_object(
+                'event', v_event.place, 'why', 'order', 'version', v_event.version)
+            WHEN NOT v_event.same THEN json_build_object(
+                'event', v_event.place, 'why', 'content')
+        END);
+        repeated := array_append(repeated, v_event.position);
+    END LOOP;
+    IF v_known = 0 AND v_count > (SELECT count(DISTINCT u.id) FROM unnest(v_ids) AS u (id)) THEN
+        v_conflict := json_build_object('why', 'twice');
+    ELSIF v_known BETWEEN 1 AND v_count - 1 THEN
+        v_conflict := json_build_object('event', v_first.place, 'why', 'mixed');
+    END IF;
+    IF v_conflict IS NOT NULL THEN
+        PERFORM @schema@.refuse_v1(json_build_object(
+            'refused', 'id', 'i', p_number, 'told', v_conflict));
+    END IF;
+    IF v_known > 0 THEN
+        result := json_build_array(v_first.version + v_count - 1, repeated[v_count]);
+        RETURN;
+    END IF;
+    result := json_build_array(
+        before + v_count, CASE WHEN v_count > 0 THEN p_head + v_count ELSE 0 END);
+    INSERT INTO @schema@.events (
+        position, stream_id, version, id, type, schema_version, data, occurred_at, recorded_at,
+        correlation_id, causation_id, actor, tenant, traceparent, headers, tags)
+    SELECT p_head + e.number, v_stream, before + e.number, e.id, e.type, e.schema_version,
+        e.data::json, e.occurred_at, p_now, e.correlation_id, e.causation_id, e.actor, e.tenant,
+        e.traceparent, e.headers::json, e.tags
+    FROM ROWS FROM (json_to_recordset(p_append -> 'events') AS (
+            id uuid, type text, schema_version integer, data text, occurred_at bigint,
+            correlation_id uuid, causation_id uuid, actor text, tenant text, traceparent text,
+            headers text, tags text[]))
+        WITH ORDINALITY AS e (id, type, schema_version, data, occurred_at, correlation_id,
+            causation_id, actor, tenant, traceparent, headers, tags, number);
+    INSERT INTO @schema@.event_tags (tag, position)
+    SELECT DISTINCT t.tag, p_head + e.number
+    FROM ROWS FROM (json_to_recordset(p_append -> 'events') AS (tags text[]))
+        WITH ORDINALITY AS e (tags, number), unnest(e.tags) AS t (tag);
+END $$;
+
+-- Applies one member, or raises HW001 with the refusal as its detail; checks in the port's order.
+CREATE FUNCTION @schema@.apply_v1(
+    p_member json, p_collections json, p_head bigint, p_now bigint, OUT result json, OUT head bigint
+) LANGUAGE plpgsql SET enable_seqscan = off AS $$
+DECLARE
+    v_one record;
+    v_results json[] := '{}';
+    v_befores integer[] := '{}';
+    v_repeated bigint[] := '{}';
+    v_new boolean[] := '{}';
+    v_done record;
+    v_digest bytea;
+    v_actual bigint;
+    v_state text;
+    v_position bigint := 0;
+    v_sql json;
+    v_field json;
+    v_owner text;
+BEGIN
+    head := p_head;
+    IF (p_member ->> 'deadline')::bigint < p_now THEN
+        PERFORM @schema@.refuse_v1(json_build_object('refused', 'deadline'));
+    END IF;
+    FOR v_one IN
+        SELECT r.*, r.number::integer - 1 AS i
+        FROM ROWS FROM (json_to_recordset(p_member -> 'receipts')
+                AS (consumer text, id uuid, digest text, outcome text))
+            WITH ORDINALITY AS r (consumer, id, digest, outcome, number)
+    LOOP
+        SELECT digest INTO v_digest FROM @schema@.receipts
+        WHERE consumer = v_one.consumer AND message_id = v_one.id;
+        IF FOUND THEN
+            PERFORM @schema@.refuse_v1(json_build_object('refused', 'receipt', 'i', v_one.i,
+                'same', v_digest = decode(v_one.digest, 'hex')));
+        END IF;
+        INSERT INTO @schema@.receipts
+            (consumer, message_id, digest, outcome, position, recorded_at)
+        VALUES (v_one.consumer, v_one.id, decode(v_one.digest, 'hex'), v_one.outcome::json, 0,
+            p_now);
+    END LOOP;
+    FOR v_one IN
+        SELECT c.*, c.number::integer - 1 AS i
+        FROM ROWS FROM (json_to_recordset(p_member -> 'checkpoints') AS (subscription text,
+                partition integer, expected bigint, place bigint, event uuid))
+            WITH ORDINALITY AS c (subscription, partition, expected, place, event, number)
+    LOOP
+        SELECT c.position INTO v_actual FROM @schema@.checkpoints AS c
+        WHERE c.subscription = v_one.subscription AND c.partition = v_one.partition;
+        IF NOT FOUND OR v_actual <> v_one.expected THEN
+            PERFORM @schema@.refuse_v1(json_build_object('refused', 'checkpoint', 'i', v_one.i,
+                'actual', coalesce(v_actual, -1)));
+        END IF;
+        UPDATE @schema@.checkpoints AS c SET position = v_one.place, event_id = v_one.event
+        WHERE c.subscription = v_one.subscription AND c.partition = v_one.partition;
+    END LOOP;
+    FOR v_one IN
+        SELECT a.value, a.number::integer - 1 AS i, json_array_length(a.value -> 'events') AS n
+        FROM json_array_elements(p_member -> 'appends') WITH ORDINALITY AS a (value, number)
+    LOOP
+        SELECT * INTO v_done FROM @schema@.append_v1(v_one.value, v_one.i, head, p_now);
+        v_results := array_append(v_results, v_done.result);
+        v_befores := array_append(v_befores, v_done.before);
+        v_repeated := v_repeated || coalesce(v_done.repeated, '{}');
+        v_new := array_append(v_new, v_done.repeated IS NULL);
+        v_position := greatest(v_position, (v_done.result ->> 1)::bigint);
+        IF v_done.repeated IS NULL THEN
+            head := head + v_one.n;
+        END IF;
+    END LOOP;
+    FOR v_one IN
+        SELECT a.value ->> 'stream' AS stream, a.number::integer - 1 AS i
+        FROM ROWS FROM (json_array_elements(p_member -> 'appends'), unnest(v_new))
+            WITH ORDINALITY AS a (value, new, number)
+        WHERE a.new AND json_array_length(a.value -> 'events') > 0
+        ORDER BY a.number
+    LOOP
+        SELECT s.state INTO v_state FROM @schema@.stream_v1(v_one.stream) AS s;
+        IF v_state <> 'open' THEN
+            PERFORM @schema@.refuse_v1(json_build_object('refused', 'closed', 'i', v_one.i,
+                'state', v_state));
+        END IF;
+    END LOOP;
+    FOR v_one IN
+        SELECT a.before, a.number::integer - 1 AS i
+        FROM ROWS FROM (json_array_elements(p_member -> 'appends'), unnest(v_befores),
+            unnest(v_new)) WITH ORDINALITY AS a (value, before, new, number)
+        WHERE a.new AND NOT CASE (a.value ->> 'expected')::integer
+            WHEN -1 THEN true WHEN -2 THEN a.before > 0
+            ELSE a.before = (a.value ->> 'expected')::integer END
+        ORDER BY a.number
+    LOOP
+        PERFORM @schema@.refuse_v1(json_build_object('refused', 'version', 'i', v_one.i,
+            'actual', v_one.before));
+    END LOOP;
+    FOR v_one IN
+        SELECT c.*, c.number::integer - 1 AS i
+        FROM ROWS FROM (json_to_recordset(p_member -> 'conditions')
+                AS (tags text[], after bigint, types text[]))
+            WITH ORDINALITY AS c (tags, after, types, number)
+    LOOP
+        v_actual := @schema@.first_match_v1(
+            v_one.tags, v_one.after, v_one.types, v_repeated, p_head);
+        IF v_actual IS NOT NULL THEN
+            PERFORM @schema@.refuse_v1(json_build_object('refused', 'condition', 'i', v_one.i,
+                'position', v_actual));
+        END IF;
+    END LOOP;
+    FOR v_one IN
+        SELECT c.*, c.number::integer - 1 AS i
+        FROM ROWS FROM (json_to_recordset(p_member -> 'changes')
+                AS (stream text, action text, below integer))
+            WITH ORDINALITY AS c (stream, action, below, number)
+    LOOP
+        PERFORM @schema@.change_stream_v1(
+            v_one.stream, v_one.action, v_one.below, p_now, v_one.i);
+    END LOOP;
+    FOR v_one IN
+        SELECT g.*, g.number::integer - 1 AS i
+        FROM ROWS FROM (json_to_recordset(p_member -> 'guards')
+                AS (collection text, key text, expected bigint))
+            WITH ORDINALITY AS g (collection, key, expected, number)
+    LOOP
+        EXECUTE p_collections -> v_one.collection ->> 'version' INTO v_actual USING v_one.key;
+        IF coalesce(v_actual, 0) <> v_one.expected THEN
+            PERFORM @schema@.refuse_v1(json_build_object('refused', 'guard', 'i', v_one.i,
+                'actual', coalesce(v_actual, 0)));
+        END IF;
+    END LOOP;
+    FOR v_one IN
+        SELECT r.*, r.number::integer - 1 AS i
+        FROM ROWS FROM (json_to_recordset(p_member -> 'rows')
+                AS (collection text, key text, expected bigint, data text, indexed text))
+            WITH ORDINALITY AS r (collection, key, expected, data, indexed, number)
+    LOOP
+        v_sql := p_collections -> v_one.collection;
+        IF v_one.expected IS NOT NULL THEN
+            EXECUTE v_sql ->> 'version' INTO v_actual USING v_one.key;
+            IF coalesce(v_actual, 0) <> v_one.expected THEN
+                PERFORM @schema@.refuse_v1(json_build_object('refused', 'row', 'i', v_one.i,
+                    'actual', coalesce(v_actual, 0)));
+            END IF;
+        END IF;
+        IF v_one.data IS NULL THEN
+            EXECUTE v_sql ->> 'delete' USING ARRAY[v_one.key], ARRAY[0], NULL::integer;
+            CONTINUE;
+        END IF;
+        FOR v_field IN SELECT * FROM json_array_elements(v_sql -> 'unique') LOOP
+            EXECUTE v_field ->> 'sql' INTO v_owner USING v_one.key, v_one.indexed::json;
+            IF v_owner IS NOT NULL THEN
+                PERFORM @schema@.refuse_v1(json_build_object('refused', 'unique', 'i', v_one.i,
+                    'place', v_field -> 'place'));
+            END IF;
+        END LOOP;
+        EXECUTE v_sql ->> 'write' USING ARRAY[v_one.key], ARRAY[v_one.data],
+            ARRAY[v_one.indexed], ARRAY[0], NULL::integer;
+    END LOOP;
+    IF v_position > 0 THEN
+        UPDATE @schema@.receipts AS r SET position = v_position
+        FROM json_to_recordset(p_member -> 'receipts') AS u (consumer text, id uuid)
+        WHERE r.consumer = u.consumer AND r.message_id = u.id;
+    END IF;
+    result := json_build_object('position', v_position, 'appends', array_to_json(v_results));
+END $$;
+
+CREATE FUNCTION @schema@.commit_each_v1(
+    p_writer uuid, p_batch bigint, p_lock_ms integer, p_log boolean, p_members text[],
+    p_collections json, p_names text[], p_exclusive boolean[],
+    p_subscriptions text[], p_partitions integer[]
+) RETURNS json LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off AS $$
+DECLARE
+    v_result json := @schema@.begin_v1(p_writer, p_batch, p_lock_ms);
+    v_head bigint;
+    v_before bigint;
+    v_recorded bigint;
+    v_now bigint;
+    v_member text;
+    v_lock text;
+    v_results json[] := '{}';
+    v_detail text;
+    v_code text;
+    v_one json;
+    v_any boolean := false;
+BEGIN
+    IF v_result IS NOT NULL THEN
+        RETURN v_result;
+    END IF;
+    PERFORM @schema@.lock_collections_v1(p_names, p_exclusive);
+    PERFORM @schema@.lock_checkpoints_v1(p_subscriptions, p_partitions);
+    IF p_log THEN
+        PERFORM pg_advisory_xact_lock(1212438354, '@schema@'::regnamespace::oid::integer);
+        SELECT position, recorded_at INTO STRICT v_head, v_recorded FROM @schema@.head;
+    END IF;
+    v_before := v_head;
+    v_now := greatest(@schema@.now_v1(), v_recorded);
+    FOREACH v_member IN ARRAY p_members LOOP
+        BEGIN
+            SELECT a.result, a.head INTO v_one, v_head
+            FROM @schema@.apply_v1(v_member::json, p_collections, v_head, v_now) AS a;
+            v_any := true;
+        EXCEPTION
+            WHEN SQLSTATE 'HW001' THEN
+                GET STACKED DIAGNOSTICS v_detail = PG_EXCEPTION_DETAIL;
+                v_one := v_detail::json;
+            WHEN data_exception OR integrity_constraint_violation THEN
+                GET STACKED DIAGNOSTICS v_code = RETURNED_SQLSTATE,
+                    v_detail = MESSAGE_TEXT;
+                v_one := json_build_object('refused', 'failed', 'code', v_code,
+                    'told', v_detail);
+        END;
+        v_results := array_append(v_results, v_one);
+    END LOOP;
+    IF v_head > v_before THEN
+        UPDATE @schema@.head SET position = v_head, recorded_at = v_now;
+        PERFORM pg_notify('@schema@_log', v_head::text);
+    END IF;
+    v_result := json_build_object('head', v_head, 'results', array_to_json(v_results));
+    IF v_any THEN
+        PERFORM @schema@.end_v1(p_writer, p_batch, v_result, v_now);
+    END IF;
+    RETURN v_result;
+END $$;
