@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
 
+from headwater.app.catalogue import Catalogue
 from headwater.app.context import BoundedContext
 from headwater.app.storages import storage_of
 from headwater.app.wiring import Surroundings, Wiring
@@ -123,6 +124,15 @@ class App:
             WiringError: with everything that is wrong, each fault with file, line and advice.
         """
         self._wired()
+
+    def catalogue(self) -> Catalogue:
+        """Return what the app consists of; no storage is touched.
+
+        Raises:
+            WiringError: something is wrong in the wiring.
+        """
+        wiring = self._wired()
+        return Catalogue(wiring.codec, tuple(wiring.catalogued), self._databases)
 
     async def start(self) -> None:
         """Check the wiring, open the storages, start the subscriptions.

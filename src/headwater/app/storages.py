@@ -1,6 +1,7 @@
 """Storages by URL."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Final
 
 from headwater.adapters.storage.memory import MemoryStorage
@@ -40,3 +41,12 @@ def storage_of(url: str, *, clock: Clock) -> Storage:
             raise ConfigurationError(f"{url!r} is no URL; a file is named as 'sqlite:///{url}'.")
         raise ConfigurationError(f"No storage for {scheme!r} URLs; there are: {known}.")
     return make(url, clock)
+
+
+def file_of(url: str) -> Path | None:
+    """Return the file that *url* names, None for a storage that is not one file.
+
+    Raises:
+        ConfigurationError: the URL is not well-formed.
+    """
+    return SqliteSettings.from_url(url).path if url.startswith("sqlite:") else None

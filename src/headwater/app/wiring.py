@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from headwater.app.belonging import Belonging
+from headwater.app.catalogue import CataloguedSubscription
 from headwater.app.context import BoundedContext, ProjectionRegistration, SubscriberRegistration
 from headwater.app.known_types import KnownTypes
 from headwater.clock import Clock
@@ -68,6 +69,7 @@ class Wiring:
         self._durable: list[type] = []
         self._folds: dict[ProjectionRegistration, Folds] = {}
         self.names: dict[Any, str] = {}
+        self.catalogued: list[CataloguedSubscription] = []
         self._sites: dict[str, str] = {}
         self.registry = TypeRegistry(around.name, self._belonging.of_stored)
         self.types = KnownTypes(self.registry, self._faults)
@@ -249,7 +251,7 @@ class Wiring:
         target = self.units.storage_of(folds.model)
         rows = self.units.row_type(folds.model)
         consumer = ProjectionConsumer(projection, folds=folds, rows=rows, target=target)
-        return self._runner(subscription, consumer, target)
+        return self._runner(subscription, consumer, target, collection=rows.name)
 
     def _subscription(
         self, name: str, target: Any, messages: Sequence[type], *, site: str, **options: Any
@@ -289,7 +291,15 @@ class Wiring:
                     "Let it take what they make.",
                 )
 
-    def _runner(self, subscription: Subscription, consumer: Consumer, target: Storage) -> Runner:
+    def _runner(
+        self,
+        subscription: Subscription,
+        consumer: Consumer,
+        target: Storage,
+        *,
+        collection: str | None = None,
+    ) -> Runner:
+        self.catalogued.append(CataloguedSubscription(subscription.name, target, collection))
         return Runner(
             subscription,
             consumer,

@@ -1,0 +1,33 @@
+"""Options that several commands take."""
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+Url: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--storage",
+        "-s",
+        metavar="URL",
+        envvar="HEADWATER_STORAGE",
+        help="The storage: sqlite:///shop.db, postgresql://….",
+        show_default=False,
+    ),
+]
+AppName: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--app",
+        metavar="MODULE:NAME",
+        help="An app, for its types and, unless --storage is given, its storage: shop.main:app.",
+        show_default=False,
+    ),
+]
+StreamId: TypeAlias = Annotated[str, typer.Argument(metavar="STREAM", show_default=False)]
+ExportPath: TypeAlias = Annotated[Path, typer.Argument(metavar="FILE", show_default=False)]
+Yes: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
+Internal: TypeAlias = Annotated[
+    bool, typer.Option("--internal", help="Also streams whose names start with $.")
+]

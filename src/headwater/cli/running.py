@@ -1,0 +1,94 @@
+"""Runs a command's work: a storage opened and closed around it, errors turned into exit codes."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import typer
+
+from headwater.app.storages import file_of, storage_of
+from headwater.cli.loading import LoadedApp, load_app
+from headwater.cli.outcome import ExitCode
+from headwater.cli.output import Output
+from headwater.clock import SystemClock
+from headwater.errors import ConfigurationError, HeadwaterError
+from headwater.ports.storage import Storage
+
+Work = Callable[[Output], Awaitable[ExitCode | None]]
+
+
+def perform(context: typer.Context, work: Work, *, interrupted: ExitCode | None = None) -> None:
+    """Run *work* to its end and exit with the code it returns, or that of its error.
+
+    *interrupted* is the code for Ctrl-C, where that is a way to end.
+    """
+    output = context.find_object(Output) or Output(as_json=False)
+    try:
+        code = asyncio.run(_awaited(work, output)) or ExitCode.OK
+    except KeyboardInterrupt:
+        code = ExitCode.INTERRUPTED if interrupted is None else interrupted
+    except BrokenPipeError:
+        # Whoever reads has enough. Python would flush into the closed pipe once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = ExitCode.OK
+    except typer.Exit:
+        raise
+    except (HeadwaterError, OSError) as error:
+        code = output.error(error)
+    except Exception as error:  # noqa: BLE001 - the end of the program: told with its traceback
+        code = output.error(error)
+    raise typer.Exit(int(code))
+
+
+async def _awaited(work: Work, output: Output) -> ExitCode | None:
+    return await work(output)
+
+
+class Place:
+    """Where a command works: a storage by URL, that of an app, or both for types and storage."""
+
+    def __init__(self, url: str | None, app: str | None) -> None:
+        """Load the app, if one is named.
+
+        Raises:
+            ConfigurationError: neither is given, or the app can't be loaded.
+        """
+        if url is None and app is None:
+            raise ConfigurationError(
+                "Name the storage: --storage sqlite:///shop.db, or HEADWATER_STORAGE; or the app "
+                "whose storage it is: --app shop.main:app."
+            )
+        self.url = url
+        self.app: LoadedApp | None = load_app(app) if app is not None else None
+
+    @asynccontextmanager
+    async def opened(self, *, new: bool = False) -> AsyncGenerator[Storage]:
+        """Open the storage for as long as the block lasts; only *new* ones may be made.
+
+        Raises:
+            ConfigurationError: it is a file that does not exist.
+            StorageError: it can't be used.
+        """
+        storage = self.storage(new=new)
+        await storage.open()
+        try:
+            yield storage
+        finally:
+            await storage.close()
+
+    def storage(self, *, new: bool = False) -> Storage:
+        """Return the storage, which is not open yet.
+
+        Raises:
+            ConfigurationError: it is a file that does not exist, and must be there already.
+        """
+        if self.url is None:
+            if self.app is None:
+                raise ConfigurationError("No storage is named.")
+            return self.app.storage
+        file = file_of(self.url)
+        if file is not None and not new and not file.exists():
+            raise ConfigurationError(f"There is no file {file}.")
+        return storage_of(self.url, clock=SystemClock())

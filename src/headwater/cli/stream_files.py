@@ -1,0 +1,100 @@
+"""``headwater stream export``, ``import`` and ``verify``."""
+
+import time
+from typing import cast
+
+import msgspec
+import typer
+
+from headwater.cli.options import AppName, ExportPath, Url
+from headwater.cli.outcome import ExitCode
+from headwater.cli.output import Output
+from headwater.cli.running import Place, perform
+from headwater.clock import SystemClock
+from headwater.operations.exporting import export_log
+from headwater.operations.importing import ImportTarget, import_log
+from headwater.operations.verifying import Verified, verify_log
+
+
+def add_to(commands: typer.Typer) -> None:
+    """Add the commands."""
+    commands.command("export")(export)
+    commands.command("import")(import_)
+    commands.command("verify")(verify)
+
+
+def export(
+    context: typer.Context, *, file: ExportPath, storage: Url = None, app: AppName = None
+) -> None:
+    """Write the whole log to a file of JSON Lines; run again, it goes on where it was cut off."""
+
+    async def work(output: Output) -> None:
+        async with Place(storage, app).opened() as opened:
+            with output.progress("exporting") as progress:
+                begun = time.monotonic()
+                done = await export_log(opened, file, at=SystemClock().now(), progress=progress)
+        output.object({"file": str(file), **msgspec.structs.asdict(done), **_seconds(begun)})
+
+    perform(context, work)
+
+
+def import_(
+    context: typer.Context, *, file: ExportPath, storage: Url = None, app: AppName = None
+) -> None:
+    """Write an exported log into an empty storage; run again, it goes on where it was cut off."""
+
+    async def work(output: Output) -> None:
+        async with Place(storage, app).opened(new=True) as opened:
+            with output.progress("importing") as progress:
+                begun = time.monotonic()
+                done = await import_log(cast("ImportTarget", opened), file, progress=progress)
+        output.object({"file": str(file), **msgspec.structs.asdict(done), **_seconds(begun)})
+
+    perform(context, work)
+
+
+def verify(context: typer.Context, *, storage: Url = None, app: AppName = None) -> None:
+    """Look at every event, stream and tag. Exit code 1: something is wrong."""
+
+    async def work(output: Output) -> ExitCode:
+        place = Place(storage, app)
+        async with place.opened() as opened:
+            with output.progress("verifying") as progress:
+                codec = place.app.codec if place.app else None
+                verified = await verify_log(opened, codec=codec, progress=progress)
+        _report(output, verified)
+        return ExitCode.FOUND if verified.counts else ExitCode.OK
+
+    perform(context, work)
+
+
+def _report(output: Output, verified: Verified) -> None:
+    findings = [
+        {
+            "problem": finding.problem.name.lower(),
+            "position": finding.position,
+            "stream": finding.stream_id,
+            "detail": finding.detail,
+        }
+        for finding in verified.findings
+    ]
+    summary = {
+        "events": verified.events,
+        "streams": verified.streams,
+        "tags": verified.tags,
+        "head": verified.head,
+        "payloads_decoded": verified.decoded,
+        "problems": sum(verified.counts.values()),
+    }
+    if output.as_json:
+        output.object({**summary, "counts": verified.counts, "findings": findings})
+        return
+    output.object(summary)
+    if findings:
+        output.rows(("problem", "position", "stream", "detail"), findings)
+    if sum(verified.counts.values()) > len(findings):
+        output.say("More of the same kinds were counted, and are not listed.")
+
+
+def _seconds(begun: float) -> dict[str, float]:
+    return {"seconds": round(time.monotonic() - begun, 3)}
