@@ -16,7 +16,7 @@ from headwater.ids import new_id
 from headwater.ports.changes import Append, Changes, NewEvent
 from headwater.ports.storage import Storage
 
-INSERT = f"INSERT INTO headwater_events VALUES ({', '.join('?' * 16)})"
+INSERT = f"INSERT INTO headwater_events VALUES ({', '.join('?' * 17)})"
 
 
 async def made(path: Path) -> None:
@@ -47,7 +47,7 @@ class Bare:
         self._position += 1
         id, now = new_id(), time.time_ns() // 1000
         place = (self._position, f"sales.order-{id}", 1, id.bytes, "sales.line-added", 1)
-        return (*place, DATA, now, now, id.bytes, id.bytes, "ada", None, None, None, None)
+        return (*place, DATA, now, now, id.bytes, id.bytes, "ada", None, None, None, None, 0)
 
     def close(self) -> None:
         self._connection.close()

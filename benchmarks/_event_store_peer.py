@@ -1,4 +1,4 @@
-"""pyeventsourcing doing the same, as its application for SQLite comes."""
+"""pyeventsourcing doing the same, as its applications for SQLite and PostgreSQL come."""
 
 import time
 from functools import cache
@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from urllib.parse import SplitResult
 
 import msgspec
 
@@ -39,27 +40,19 @@ class PeerOrder(Base):
     return names["PeerOrder"]
 
 
-class Peer:
-    """An application of pyeventsourcing on SQLite, with the same event."""
+class Saving:
+    """Saves one new aggregate after another from many threads."""
 
-    def __init__(self, path: Path) -> None:
-        self.app: Any = import_module("eventsourcing.application").Application(
-            env={
-                "PERSISTENCE_MODULE": "eventsourcing.sqlite",
-                "SQLITE_DBNAME": str(path),
-                "SQLITE_LOCK_TIMEOUT": "60",
-            }
-        )
-        self._order = peer_order()
+    app: Any
 
     def append(self, callers: int) -> float:
-        """Return events per second of threads that each save one new aggregate after another."""
+        """Return events per second."""
         counts = [0] * callers
         end = time.perf_counter() + PEER_SECONDS
 
         def caller(number: int) -> None:
             while time.perf_counter() < end:
-                self.app.save(self._order(customer="c-1234567"))
+                self.app.save(peer_order()(customer="c-1234567"))
                 counts[number] += 1
 
         threads = [Thread(target=caller, args=(number,)) for number in range(callers)]
@@ -70,8 +63,21 @@ class Peer:
             thread.join()
         return sum(counts) / (time.perf_counter() - started)
 
+
+class Peer(Saving):
+    """An application of pyeventsourcing on SQLite, with the same event."""
+
+    def __init__(self, path: Path) -> None:
+        self.app = import_module("eventsourcing.application").Application(
+            env={
+                "PERSISTENCE_MODULE": "eventsourcing.sqlite",
+                "SQLITE_DBNAME": str(path),
+                "SQLITE_LOCK_TIMEOUT": "60",
+            }
+        )
+
     def loading(self) -> float:
-        order = self._order(customer="c-1234567")
+        order = peer_order()(customer="c-1234567")
         for _ in range(LOADED - 1):
             order.trigger_event(order.LineWasAdded, **msgspec.structs.asdict(LINE))
         self.app.save(order)
@@ -79,3 +85,20 @@ class Peer:
         for _ in range(5):
             assert self.app.repository.get(order.id).version == LOADED
         return 5 * LOADED / (time.perf_counter() - started)
+
+
+class PostgresPeer(Saving):
+    """The same on PostgreSQL."""
+
+    def __init__(self, url: SplitResult) -> None:
+        self.app = import_module("eventsourcing.application").Application(
+            env={
+                "PERSISTENCE_MODULE": "eventsourcing.postgres",
+                "POSTGRES_DBNAME": url.path.lstrip("/"),
+                "POSTGRES_HOST": url.hostname or "",
+                "POSTGRES_PORT": str(url.port or 5432),
+                "POSTGRES_USER": url.username or "",
+                "POSTGRES_PASSWORD": url.password or "",
+                "POSTGRES_POOL_SIZE": "16",
+            }
+        )

@@ -25,7 +25,6 @@ import os
 import platform
 import resource
 import sqlite3
-import statistics
 import sys
 import tempfile
 import time
@@ -39,6 +38,7 @@ from benchmarks._event_store_appending import measure_appending, one_event
 from benchmarks._event_store_domain import Files
 from benchmarks._event_store_loading import measure_loading
 from benchmarks._event_store_peer import Peer
+from benchmarks._table import Table
 from headwater.adapters.storage.sqlite import SqliteStorage
 from headwater.ports.changes import Append, Changes
 from headwater.streams import ExpectedVersion
@@ -85,23 +85,6 @@ def measure_peer(files: Files) -> dict[str, list[float]]:
         rates["load"].append(peer.loading())
         peer.app.close()
     return rates
-
-
-class Table:
-    """Prints each comparison and keeps it for the JSON."""
-
-    def __init__(self) -> None:
-        self.lines: list[dict[str, Any]] = []
-        print(f"{'':44}{'ours/s':>10}{'other/s':>10}{'ratio':>8}{'at least':>10}")
-
-    def add(self, name: str, ours: list[float], other: list[float], least: float) -> None:
-        our, their = statistics.median(ours), statistics.median(other)
-        ratio = our / their
-        self.lines.append(
-            {"name": name, "ours": our, "other": their, "ratio": ratio, "least": least}
-        )
-        verdict = "" if ratio >= least else "  missed"
-        print(f"{name:44}{our:>10,.0f}{their:>10,.0f}{ratio:>8.2f}{least:>10}{verdict}", flush=True)
 
 
 def measure(directory: str, *, peers: bool) -> dict[str, Any]:
