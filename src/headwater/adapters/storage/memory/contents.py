@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from headwater.adapters.storage.memory.log import MemoryLog
+from headwater.adapters.storage.memory.restoration import RestorableLog
 from headwater.adapters.storage.memory.rows import MemoryCollection, Undo
 from headwater.clock import from_microseconds
 from headwater.errors import (
@@ -32,7 +32,7 @@ class MemoryContents:
     """The log, the collections, the receipts and the checkpoints; nothing in here awaits."""
 
     def __init__(self) -> None:
-        self.log: Final = MemoryLog()
+        self.log: Final = RestorableLog()
         self._collections: Final[dict[str, MemoryCollection]] = {}
         self._receipts: Final[dict[tuple[str, bytes], _Receipt]] = {}
         self._checkpoints: Final[dict[str, list[Checkpoint]]] = {}

@@ -274,6 +274,15 @@ class MemoryStorage:
         await self._let_others_run()
         return self._contents.prune(before=before, limit=limit)
 
+    async def restore_log(
+        self, events: Sequence[StoredEvent], *, head: int, streams: Sequence[StreamInfo] = ()
+    ) -> None:
+        """Become what another log was, as `Restoration.restore_log` says."""
+        await self._let_others_run()
+        now = microseconds_since_epoch(self._clock.now())
+        self._contents.log.restore(events, head=head, streams=streams, now=now)
+        self._wake_readers()
+
     # ---------------------------------------------------------------------------- the state
 
     def _check_open(self) -> None:

@@ -1,5 +1,7 @@
 """What a memory storage keeps of a stream, and of events that are not there any more."""
 
+from bisect import bisect_left, bisect_right
+
 import msgspec
 
 from headwater.errors import StreamClosedError
@@ -54,14 +56,17 @@ class MemoryStream:
     ) -> tuple[StoredEvent, ...]:
         """Return a part of it, as `Log.read_stream` says."""
         events = self._events
-        erased = self.version - len(events)
         if backwards:
             end = len(events)
             if from_version is not None:
-                end = min(end, max(0, from_version - erased))
+                end = bisect_right(events, from_version, key=_version_of)
             return tuple(reversed(events[max(0, end - limit) : end]))
-        start = 0 if from_version is None else max(0, from_version - erased - 1)
+        start = 0 if from_version is None else bisect_left(events, from_version, key=_version_of)
         return tuple(events[start : start + limit])
+
+
+def _version_of(event: StoredEvent) -> int:
+    return event.version
 
 
 def state_after(stream_id: str, state: StreamState, action: StreamAction) -> StreamState:
