@@ -20,7 +20,6 @@ from headwater.ports.log import LogFilter
 from headwater.ports.rows import CollectionSpec, IndexedField, IndexKind
 from headwater.testing.conformance.builders import append, appending, new_event, row, whole_log
 
-FIRST = schema.MIGRATIONS[0]
 ORDERS = CollectionSpec(
     "order_summary", ("order_id", "status"), (IndexedField("status", IndexKind.TEXT),)
 )
@@ -184,8 +183,11 @@ async def test_an_sqlite_that_knows_no_strict_tables_does_too(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(schema, "STRICT_TABLES", False)
-    plain = [statement.replace(", STRICT", "").replace("STRICT", "") for statement in FIRST]
-    monkeypatch.setattr(schema, "MIGRATIONS", (plain,))
+    plain = tuple(
+        [statement.replace(", STRICT", "").replace("STRICT", "") for statement in statements]
+        for statements in schema.MIGRATIONS
+    )
+    monkeypatch.setattr(schema, "MIGRATIONS", plain)
     storage = SqliteStorage(path)
     await storage.open()
     await storage.prepare_collections([ORDERS])

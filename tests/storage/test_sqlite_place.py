@@ -77,7 +77,7 @@ async def test_a_damaged_file_is_called_damaged(path: Path) -> None:
         await storage.commit(appending(f"order-{number}", new_event(data=f'"{"x" * 3000}"')))
     await storage.close()
     content = path.read_bytes()
-    path.write_bytes(content[: 4096 * 12] + b"\xff" * (len(content) - 4096 * 12))
+    path.write_bytes(content[: 4096 * 20] + b"\xff" * (len(content) - 4096 * 20))
     await storage.open()
 
     with pytest.raises(StorageCorruptError, match="Restore a backup"):

@@ -38,7 +38,7 @@ def test_a_text_that_is_too_long_is_read_row_by_row(connection: sqlite3.Connecti
     def read() -> tuple[object, ...]:
         cursor = connection.cursor()
         return (
-            select_page(cursor, after=3, where=EVERYTHING, limit=10),
+            select_page(cursor, after=3, after_id=None, where=EVERYTHING, limit=10),
             select_stream(cursor, "order-1", from_version=9, backwards=True, limit=9),
             select_payloads(cursor, "order-1", from_version=2, limit=15),
         )
@@ -53,7 +53,7 @@ def test_a_text_that_is_too_long_is_read_row_by_row(connection: sqlite3.Connecti
 def test_texts_come_back_to_the_last_character(connection: sqlite3.Connection) -> None:
     stored = connection.execute("SELECT data, actor FROM headwater_events").fetchall()
 
-    page = select_page(connection.cursor(), after=0, where=EVERYTHING, limit=FULL)
+    page = select_page(connection.cursor(), after=0, after_id=None, where=EVERYTHING, limit=FULL)
 
     assert [(event.data, event.actor) for event in page.events] == stored
     assert page.events[0].actor == 'a\0b\n"\\ü🐘'

@@ -14,11 +14,22 @@ from headwater.errors import (
     ConfigurationError,
     StorageBusyError,
     StorageClosedError,
+    StreamClosedError,
 )
 from headwater.ports.changes import Changes
+from headwater.ports.log import StreamInfo, StreamState
 from headwater.ports.rows import CollectionSpec
 from headwater.streams import ExpectedVersion
-from headwater.testing.conformance.builders import append, appending, new_event, row, whole_log
+from headwater.testing.conformance.builders import (
+    append,
+    appending,
+    archive,
+    changing,
+    new_event,
+    row,
+    truncate,
+    whole_log,
+)
 
 NEW = ExpectedVersion.no_stream()
 
@@ -62,6 +73,26 @@ async def test_events_and_the_users_rows_are_committed_together(
     assert [event.version for event in await storage.read_stream("order-1")] == [1, 2]
     assert set(await storage.get_rows("notes", ["a"])) == {"a"}
     assert (await storage.commit(appending("order-2", new_event()))).position == 3
+
+
+async def test_a_stream_is_changed_with_the_users_rows_or_not_at_all(
+    storage: SqliteStorage, mine: sqlite3.Connection
+) -> None:
+    await storage.commit(appending("order-1", new_event(), new_event()))
+
+    for end in ("ROLLBACK", "COMMIT"):
+        mine.execute("BEGIN IMMEDIATE")
+        change = changing(truncate("order-1", 2), archive("order-1"))
+        await asyncio.to_thread(storage.commit_within, mine, change)
+        assert await storage.stream_info("order-1") == StreamInfo("order-1", 2, 1)
+        mine.execute(end)
+
+    archived = StreamInfo("order-1", 2, 2, StreamState.ARCHIVED)
+    assert await storage.stream_info("order-1") == archived
+    mine.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StreamClosedError):
+        await asyncio.to_thread(storage.commit_within, mine, appending("order-1", new_event()))
+    mine.execute("ROLLBACK")
 
 
 async def test_a_rollback_takes_the_events_with_it(

@@ -9,6 +9,7 @@ import msgspec
 
 from headwater.adapters.storage.sqlite.batch_log import LogOverlay, Staged
 from headwater.adapters.storage.sqlite.batch_rows import RowsOverlay
+from headwater.adapters.storage.sqlite.batch_streams import StreamsOverlay
 from headwater.adapters.storage.sqlite.collection import Collection
 from headwater.adapters.storage.sqlite.journal import Journal
 from headwater.adapters.storage.sqlite.statements import RowsAsJson, insert_rows, select_in
@@ -28,6 +29,7 @@ from headwater.ports.changes import (
     NewReceipt,
     RowChange,
     RowGuard,
+    StreamChange,
 )
 
 Outcome: TypeAlias = Committed | HeadwaterError
@@ -35,13 +37,23 @@ NOT_OPEN: Final = -1
 
 # All in one statement, because each costs a single commit more than what it looks for.
 _LOOK: Final = (
-    "SELECT position, row_version, recorded_at, (SELECT max(id) FROM headwater_events), "
+    "SELECT position, row_version, recorded_at, "
+    "(SELECT max(id) FROM headwater_events), (SELECT max(id) FROM headwater_erased), "
     "(SELECT json_group_array(coalesce("
     "(SELECT max(version) FROM headwater_events WHERE stream_id = stream.value), 0)) "
-    "FROM json_each(?) AS stream) FROM headwater_head"
+    "FROM json_each(?1) AS stream), "
+    "CASE WHEN EXISTS (SELECT 1 FROM headwater_streams) THEN "
+    "(SELECT json_group_array(json_array(known.stream_id, known.version, known.state)) "
+    "FROM json_each(?1) AS stream "
+    "CROSS JOIN headwater_streams AS known ON known.stream_id = stream.value) END "
+    "FROM headwater_head"
 )
 _decode_versions: Final = msgspec.json.Decoder(list[int]).decode
+_decode_states: Final = msgspec.json.Decoder(list[tuple[str, int, str]]).decode
 _RECEIPTS: Final = RowsAsJson(("hex(message_id)", "hex(digest)"), tuple[str, str])
+_RECEIPT_COLUMNS: Final = (
+    "headwater_receipts (consumer, message_id, digest, outcome, position, recorded_at)"
+)
 _SELECT_CHECKPOINT: Final = (
     "SELECT position FROM headwater_checkpoints WHERE subscription = ? AND partition = ?"
 )
@@ -69,28 +81,37 @@ class Batch:
         self._batch, self._now = batch, now
         self._journal = Journal()
         appends: list[Append] = []
+        changed: list[StreamChange] = []
         for changes in batch:
             appends += changes.appends
-        streams = [*{append.stream_id for append in appends}]
-        self.head_before, row_version, recorded_at, newest_id, versions = self._cursor.execute(
-            _LOOK, (msgspec.json.encode(streams).decode(),)
-        ).fetchone()
+            changed += changes.streams
+        streams = [*{one.stream_id for one in appends}.union(one.stream_id for one in changed)]
+        self.head_before, row_version, recorded_at, newest, newest_erased, versions, states = (
+            self._cursor.execute(_LOOK, (msgspec.json.encode(streams).decode(),)).fetchone()
+        )
+        known = dict(zip(streams, _decode_versions(versions), strict=True))
+        closed = _decode_states(states) if states is not None else []
+        for stream_id, version, _ in closed:
+            known[stream_id] = max(known[stream_id], version)
         self._row_version_before = row_version
         self._recorded_at = max(now, recorded_at)
+        self._streams = StreamsOverlay(
+            self._cursor, self._journal, [(one, state) for one, _, state in closed], now=now
+        )
         self._log = LogOverlay(
             self._cursor,
             self._journal,
             head=self.head_before,
-            versions=dict(zip(streams, _decode_versions(versions), strict=True)),
+            versions=known,
+            erased_below=self._streams.erased_below,
             recorded_at=self._recorded_at,
         )
-        if newest_id is not None:
-            self._log.load(appends, newest_id)
+        self._log.load(appends, newest, newest_erased)
         self._rows = RowsOverlay(self._cursor, self._journal, collections, row_version=row_version)
         self._receipts: dict[tuple[str, bytes], bytes] = {}
         self._new_receipts: list[tuple[Any, ...]] = []
         self._checkpoints: dict[tuple[str, int], int] = {}
-        self._moves: list[tuple[int, str, int]] = []
+        self._moves: list[tuple[int, bytes | None, str, int]] = []
         self._load()
 
     @property
@@ -143,11 +164,15 @@ class Batch:
             self._move(move)
         staged = [self._log.stage(append) for append in changes.appends]
         for one in staged:
+            self._streams.check_open(one)
+        for one in staged:
             self._log.check_expected(one)
         if changes.conditions:
             own = frozenset(position for one in staged for position in one.repeated)
             for condition in changes.conditions:
                 self._log.check_condition(condition, own, own_from=head_before)
+        for change in changes.streams:
+            self._streams.stage(change, version=self._log.version(change.stream_id))
         for guard in changes.guards:
             self._rows.check(guard)
         for row in changes.rows:
@@ -162,6 +187,7 @@ class Batch:
                     receipt.digest,
                     receipt.outcome,
                     committed.position,
+                    self._now,
                 ),
             )
         return committed
@@ -199,16 +225,17 @@ class Batch:
         if actual == NOT_OPEN or actual != move.expected:
             raise CheckpointConflictError(*place, expected=move.expected, actual=actual)
         self._journal.put(self._checkpoints, place, move.to)
-        self._journal.push(self._moves, (move.to, *place))
+        self._journal.push(self._moves, (move.to, move.event_id, *place))
 
     def _write(self) -> None:
         self._log.write()
+        self._streams.write()
         self._rows.write()
         cursor = self._cursor
-        insert_rows(cursor, "headwater_receipts", self._new_receipts)
+        insert_rows(cursor, _RECEIPT_COLUMNS, self._new_receipts)
         if self._moves:
             cursor.executemany(
-                "UPDATE headwater_checkpoints SET position = ? "
+                "UPDATE headwater_checkpoints SET position = ?, event_id = ? "
                 "WHERE subscription = ? AND partition = ?",
                 self._moves,
             )

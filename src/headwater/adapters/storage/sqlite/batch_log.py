@@ -1,7 +1,7 @@
 """The log as a batch sees it: what is stored, and above it what the batch is about to append."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
@@ -19,6 +19,19 @@ _EVENTS: Final = f"headwater_events ({EVENT_COLUMNS})"
 _KNOWN: Final = RowsAsJson(
     ("position", "stream_id", "version", "hex(id)", "type", "schema_version", "data"),
     tuple[int, str, int, str, str, int, str],
+)
+_ERASED: Final = RowsAsJson(
+    ("position", "stream_id", "version", "hex(id)"), tuple[int, str, int, str]
+)
+
+# An erased event counts in conditions for as long as it is known.
+_ALL_EVENTS: Final = (
+    "(SELECT position, type FROM headwater_events "
+    "UNION ALL SELECT position, type FROM headwater_erased)"
+)
+_TYPE_OF_TAGGED: Final = (
+    "coalesce((SELECT type FROM headwater_events WHERE position = tag0.position), "
+    "(SELECT type FROM headwater_erased WHERE position = tag0.position))"
 )
 
 
@@ -41,11 +54,12 @@ class LogOverlay:
         *,
         head: int,
         versions: dict[str, int],
+        erased_below: Mapping[str, int],
         recorded_at: int,
     ) -> None:
         self._cursor, self._journal = cursor, journal
         self._first, self._recorded_at = head + 1, recorded_at
-        self._versions = versions
+        self._versions, self._erased_below = versions, erased_below
         self._known: dict[bytes, _Known] = {}
         self._events: list[_Known] = []
         self._tags: list[tuple[str, int]] = []
@@ -56,16 +70,29 @@ class LogOverlay:
         """The position of the last event, those of the batch included."""
         return self._first + len(self._events) - 1
 
-    def load(self, appends: Sequence[Append], newest_id: bytes) -> None:
+    def version(self, stream_id: str) -> int:
+        """Return the version of a stream, the events of the batch included."""
+        return self._versions[stream_id]
+
+    def load(
+        self, appends: Sequence[Append], newest_id: bytes | None, newest_erased_id: bytes | None
+    ) -> None:
         """Look up the events that *appends* may repeat.
 
         Ids begin with the time, so new ones are nearly always above all that are stored.
         """
+        if newest_id is not None:
+            self._load(appends, newest_id, _KNOWN, "headwater_events")
+        if newest_erased_id is not None:
+            self._load(appends, newest_erased_id, _ERASED, "headwater_erased")
+
+    def _load(
+        self, appends: Sequence[Append], newest_id: bytes, rows: RowsAsJson, table: str
+    ) -> None:
         old = [event.id for one in appends for event in one.events if event.id <= newest_id]
         if old:
-            source = "headwater_events WHERE id IN (IN)"
-            found = select_in(self._cursor, _KNOWN, source, old)
-            self._known = {bytes.fromhex(row[3]): row for row in found}
+            for row in select_in(self._cursor, rows, f"{table} WHERE id IN (IN)", old):
+                self._known[bytes.fromhex(row[3])] = row
 
     def stage(self, append: Append) -> Staged:
         """Give the events of *append* their places, or find that they have theirs already.
@@ -123,12 +150,13 @@ class LogOverlay:
             )
             raise _conflict(first.id, "others of the same append are not")
         for place, (event, row) in enumerate(zip(append.events, rows, strict=True)):
-            _, stream_id, version, _, type_, schema_version, data, *_ = row
+            _, stream_id, version, _, *content = row
+            erased = not content or version < self._erased_below.get(stream_id, 0)
             if stream_id != append.stream_id:
                 raise _conflict(event.id, f"it stands in stream {stream_id!r}")
             if version != rows[0][2] + place:
                 raise _conflict(event.id, f"it stands at version {version}, in another order")
-            if not event.same_content(type_, schema_version, data):
+            if not erased and not event.same_content(*content[:3]):
                 raise _conflict(event.id, "its type, schema version or data differ")
         result = Appended(append.stream_id, rows[-1][2], rows[-1][0])
         return Staged(append, 0, result, tuple(row[0] for row in rows))
@@ -161,20 +189,19 @@ class LogOverlay:
     def _first_stored(self, condition: TagCondition, own: frozenset[int]) -> int | None:
         tags, types = condition.tags, sorted(condition.types)
         if tags:
-            others = "".join(
+            source, place, type_ = "headwater_event_tags AS tag0", "tag0.position", _TYPE_OF_TAGGED
+            source += "".join(
                 f" CROSS JOIN headwater_event_tags AS tag{number}"
                 f" ON tag{number}.tag = ? AND tag{number}.position = tag0.position"
                 for number in range(1, len(tags))
             )
-            source, place = f"headwater_event_tags AS tag0{others}", "tag0.position"
-            source += " CROSS JOIN headwater_events AS event ON event.position = tag0.position"
             wanted: list[Any] = [*tags[1:], tags[0], condition.after]
             where = ["tag0.tag = ?", "tag0.position > ?"]
         else:
-            source, place = "headwater_events AS event", "event.position"
-            wanted, where = [condition.after], ["event.position > ?"]
+            source, place, type_ = _ALL_EVENTS, "position", "type"
+            wanted, where = [condition.after], ["position > ?"]
         if types:
-            where.append(f"event.type IN ({', '.join('?' * len(types))})")
+            where.append(f"{type_} IN ({', '.join('?' * len(types))})")
             wanted += types
         if own:
             where.append(f"{place} NOT IN ({', '.join('?' * len(own))})")

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from headwater.adapters.storage.sqlite.statements import RowsAsJson
+from headwater.errors import LogRewoundError
 from headwater.ports.log import (
     PAGE_EVENTS_MAX,
     LogFilter,
@@ -39,6 +40,15 @@ _SELECT_PAYLOADS: Final = (
     f"(SELECT max(version) FROM headwater_events WHERE stream_id = ?) "
     f"FROM {_IN_STREAM} AND version >= ? AND version < ?"
 )
+_ID_AT: Final = (
+    "coalesce((SELECT id FROM headwater_events WHERE position = {0}), "
+    "(SELECT id FROM headwater_erased WHERE position = {0}))"
+)
+_HEAD_AND_IDS: Final = (
+    f"(SELECT json_array(head.position, hex({_ID_AT.format('min(head.position, ?)')}), "
+    f"hex({_ID_AT.format('?')})) FROM headwater_head AS head)"
+)
+_decode_head_and_ids: Final = msgspec.json.Decoder(tuple[int, str, str]).decode
 _decode_tags: Final = msgspec.json.Decoder(tuple[str, ...]).decode
 _decode_numbers: Final = msgspec.json.Decoder(list[int]).decode
 _decode_texts: Final = msgspec.json.Decoder(list[str]).decode
@@ -101,8 +111,14 @@ def _payloads_by_row(
     ).fetchall()
 
 
-def select_page(cursor: sqlite3.Cursor, *, after: int, where: LogFilter, limit: int) -> LogPage:
-    """Return the matching events that stand after *after*, and how far the log was read."""
+def select_page(
+    cursor: sqlite3.Cursor, *, after: int, after_id: bytes | None, where: LogFilter, limit: int
+) -> LogPage:
+    """Return the matching events that stand after *after*, and how far the log was read.
+
+    Raises:
+        LogRewoundError: *after_id* is given, and the log is not the one in which it was read.
+    """
     scan_to = after + SCAN_POSITIONS_MAX
     terms = ["position > ?", "position <= ?"]
     values: list[Any] = [after, scan_to]
@@ -110,15 +126,22 @@ def select_page(cursor: sqlite3.Cursor, *, after: int, where: LogFilter, limit: 
         terms.append(term)
         values += more
     source = f"headwater_events WHERE {' AND '.join(terms)} ORDER BY position LIMIT ?"
-    rows, head = _EVENTS.select_with(
+    rows, found = _EVENTS.select_with(
         cursor,
-        "(SELECT position FROM headwater_head)",
+        _HEAD_AND_IDS,
         f"(SELECT * FROM {source})",
         (*values, limit),
+        extra_values=(scan_to, scan_to, after, after),
     )
-    if len(rows) == limit:
-        return LogPage(_events(rows), rows[-1][0], head)
-    return LogPage(_events(rows), max(after, min(head, scan_to)), head)
+    head, last, there = _decode_head_and_ids(found)
+    if after_id is not None and (after > head or bytes.fromhex(there) not in (b"", after_id)):
+        raise LogRewoundError("A reader of the log", position=after, head=head)
+    events = _events(rows)
+    if len(events) == limit:
+        return LogPage(events, events[-1].position, head, events[-1].id)
+    scanned_to = max(after, min(head, scan_to))
+    event_id = bytes.fromhex(last) if scanned_to <= head else b""
+    return LogPage(events, scanned_to, head, event_id or None)
 
 
 def select_receipt(
@@ -137,6 +160,8 @@ def _terms(where: LogFilter, after: int, scan_to: int) -> Iterable[tuple[str, Se
     if not where.internal:
         # "%" follows "$", and text compares by its bytes.
         yield "NOT (stream_id >= '$' AND stream_id < '%')", ()
+    if not where.archived:
+        yield "NOT archived", ()
     if where.types:
         yield f"type IN ({', '.join('?' * len(where.types))})", sorted(where.types)
     if where.categories:

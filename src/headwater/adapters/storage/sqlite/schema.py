@@ -99,7 +99,35 @@ _FIRST: Final = (
     FROM headwater_events""",
 )
 
-MIGRATIONS: Final = (_FIRST,)
+_SECOND: Final = (
+    # On the events, so that a reader who leaves archived ones out looks nowhere else.
+    "ALTER TABLE headwater_events ADD COLUMN archived INTEGER NOT NULL DEFAULT 0",
+    # Streams of which more is known than their events say. The version never falls below this.
+    f"""CREATE TABLE headwater_streams (
+        stream_id TEXT PRIMARY KEY,
+        version INTEGER NOT NULL,
+        state TEXT NOT NULL
+    ) {table_options("WITHOUT ROWID")}""",
+    # What stays known of erased events. Their tags stay in headwater_event_tags as well.
+    f"""CREATE TABLE headwater_erased (
+        position INTEGER PRIMARY KEY,
+        stream_id TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        id BLOB NOT NULL,
+        type TEXT NOT NULL,
+        tags TEXT,
+        erased_at INTEGER NOT NULL
+    ) {table_options()}""",
+    "CREATE UNIQUE INDEX headwater_erased_by_id ON headwater_erased (id)",
+    "CREATE INDEX headwater_erased_by_time ON headwater_erased (erased_at)",
+    # Of older receipts it is not known when they came, so they count as if they came now.
+    "ALTER TABLE headwater_receipts ADD COLUMN recorded_at INTEGER NOT NULL DEFAULT 0",
+    "UPDATE headwater_receipts SET recorded_at = strftime('%s', 'now') * 1000000",
+    "CREATE INDEX headwater_receipts_by_time ON headwater_receipts (recorded_at)",
+    "ALTER TABLE headwater_checkpoints ADD COLUMN event_id BLOB",
+)
+
+MIGRATIONS: Final = (_FIRST, _SECOND)
 """Number n brings a file from schema version n - 1 to n. What was released is never changed."""
 
 

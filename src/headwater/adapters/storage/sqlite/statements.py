@@ -53,18 +53,25 @@ class RowsAsJson:
         return self.select_with(cursor, "NULL", source, values)[0]
 
     def select_with(
-        self, cursor: sqlite3.Cursor, extra: str, source: str, values: Sequence[Any]
+        self,
+        cursor: sqlite3.Cursor,
+        extra: str,
+        source: str,
+        values: Sequence[Any],
+        *,
+        extra_values: Sequence[Any] = (),
     ) -> tuple[list[Any], Any]:
         """Return the rows ``FROM`` *source*, and the value of *extra* at the same moment."""
         columns = self._columns
         try:
             text, value = cursor.execute(
-                f"SELECT json_group_array(json_array({columns})), {extra} FROM {source}", values
+                f"SELECT json_group_array(json_array({columns})), {extra} FROM {source}",
+                (*extra_values, *values),
             ).fetchone()
         except sqlite3.DataError:
             # The text would be longer than SQLite allows (1 GB), so it has to be row by row.
             with one_moment(cursor):
-                (value,) = cursor.execute(f"SELECT {extra}").fetchone()
+                (value,) = cursor.execute(f"SELECT {extra}", extra_values).fetchone()
                 rows = cursor.execute(f"SELECT {columns} FROM {source}", values).fetchall()
             return rows, value
         return self._decode(text), value

@@ -4,13 +4,16 @@ import sqlite3
 from contextlib import closing
 
 from headwater.adapters.storage.sqlite.connections import writing
+from headwater.ports.storage import Checkpoint
 
-_SELECT = "SELECT position FROM headwater_checkpoints WHERE subscription = ? ORDER BY partition"
+_SELECT = (
+    "SELECT position, event_id FROM headwater_checkpoints WHERE subscription = ? ORDER BY partition"
+)
 
 
-def select_checkpoints(cursor: sqlite3.Cursor, name: str) -> list[int]:
+def select_checkpoints(cursor: sqlite3.Cursor, name: str) -> list[Checkpoint]:
     """Return the checkpoint of each partition; none if the subscription was never opened."""
-    return [position for (position,) in cursor.execute(_SELECT, (name,))]
+    return [Checkpoint(*row) for row in cursor.execute(_SELECT, (name,)).fetchall()]
 
 
 def open_subscription(
@@ -20,15 +23,16 @@ def open_subscription(
     partitions: int,
     start_after: int,
     busy_seconds: float,
-) -> list[int]:
+) -> list[Checkpoint]:
     """Return the checkpoint of each partition, made if there are none yet."""
     # A cursor that an error's traceback keeps would keep the connection, and its lock.
     with closing(connection.cursor()) as cursor, writing(connection, busy_seconds=busy_seconds):
         stored = select_checkpoints(cursor, name)
         if not stored:
-            stored = [start_after] * partitions
+            stored = [Checkpoint(start_after)] * partitions
             cursor.executemany(
-                "INSERT INTO headwater_checkpoints VALUES (?, ?, ?)",
+                "INSERT INTO headwater_checkpoints (subscription, partition, position) "
+                "VALUES (?, ?, ?)",
                 [(name, partition, start_after) for partition in range(partitions)],
             )
     return stored

@@ -49,8 +49,10 @@ class _Waiting:
 
     @property
     def size(self) -> int:
-        """How many events and rows it writes."""
-        return len(self.changes.rows) + sum([len(one.events) for one in self.changes.appends])
+        """How many events and rows it writes, and streams it changes."""
+        changes = self.changes
+        events = sum([len(one.events) for one in changes.appends])
+        return events + len(changes.rows) + len(changes.streams)
 
 
 class _Job:
