@@ -1,0 +1,150 @@
+"""A collection as a table: its name, its columns, and what may be written to it."""
+
+import re
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Final
+
+from headwater.errors import ConfigurationError, InvalidNameError
+from headwater.ports.changes import IndexValue, RowChange
+from headwater.ports.rows import CollectionSpec, Comparison, Condition, IndexedField, IndexKind
+
+IDENTIFIER_LENGTH_MAX: Final = 63
+"""PostgreSQL cuts longer names off without an error."""
+
+COLUMN_TYPES: Final[Mapping[IndexKind, str]] = {
+    IndexKind.TEXT: "text",
+    IndexKind.INTEGER: "bigint",
+    IndexKind.REAL: "double precision",
+    IndexKind.BYTES: "bytea",
+}
+_PYTHON_TYPES: Final[Mapping[IndexKind, frozenset[type]]] = {
+    IndexKind.TEXT: frozenset({str}),
+    IndexKind.INTEGER: frozenset({int, bool}),
+    IndexKind.REAL: frozenset({float, int}),
+    IndexKind.BYTES: frozenset({bytes}),
+}
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
+# Names that the storage's own tables, indexes and types have or may get.
+_RESERVED: Final = re.compile(
+    r"(meta|head|log|writers|collections)(_pkey)?\Z|row_versions\Z"
+    r"|(rows|events?|erased_events|streams|receipts|checkpoints|outbox)(_|\Z)"
+)
+
+
+class Collection:
+    """The table of a collection, and the view that shows it to plain SQL.
+
+    The table has `key`, `version` and `data`, and for each indexed field a column with what it
+    sorts by: `columns` and `types` are in the order of the spec. `unique` holds the place and
+    name of each unique field. All names are quoted, and `table` and `view` are qualified.
+    """
+
+    __slots__ = ("columns", "places", "schema", "spec", "table", "types", "unique", "view")
+
+    def __init__(self, spec: CollectionSpec, schema: str) -> None:
+        check_names(spec)
+        self.spec: Final = spec
+        self.schema: Final = schema
+        self.table: Final = f"{schema}.{identifier(f'rows_{spec.name}')}"
+        # No collection begins with "_", and nothing of the storage's own does.
+        shown = f"_{spec.name}" if _RESERVED.match(spec.name) else spec.name
+        self.view: Final = f"{schema}.{identifier(shown)}"
+        self.columns: Final = tuple(column_of(field.name) for field in spec.indexed)
+        self.types: Final = tuple(COLUMN_TYPES[field.kind] for field in spec.indexed)
+        self.places: Final = {field.name: place for place, field in enumerate(spec.indexed)}
+        self.unique: Final = tuple(
+            (place, field.name) for place, field in enumerate(spec.indexed) if field.unique
+        )
+
+    def field(self, name: str) -> IndexedField:
+        """Return the indexed field *name*.
+
+        Raises:
+            ConfigurationError: the field is not indexed.
+        """
+        place = self.places.get(name)
+        if place is None:
+            known = ", ".join(self.places) or "none"
+            raise ConfigurationError(
+                f"{self.spec.name!r} is not indexed by {name!r}; its indexed fields are: {known}."
+            )
+        return self.spec.indexed[place]
+
+    def check_condition(self, condition: Condition) -> IndexedField:
+        """Return the condition's field if its value is of the kind that the field is stored as.
+
+        Raises:
+            ConfigurationError: it is not, or the field is not indexed.
+        """
+        field, value = self.field(condition.field), condition.value
+        several = isinstance(value, tuple)
+        values = value if isinstance(value, tuple) else (value,)
+        if several is not (condition.comparison is Comparison.ONE_OF) or not all(
+            one is None or type(one) in _PYTHON_TYPES[field.kind] for one in values
+        ):
+            raise ConfigurationError(
+                f"{self.spec.name!r}: {condition.field!r} is stored as {field.kind.value} and "
+                f"can't be compared by {condition.comparison.value!r} with {value!r}."
+            )
+        return field
+
+    def check_row(self, row: RowChange) -> None:
+        """Pass if *row* has a value for each indexed field.
+
+        Raises:
+            ConfigurationError: it has more or fewer.
+        """
+        if row.data is not None and len(row.indexed) != len(self.spec.indexed):
+            raise ConfigurationError(
+                f"Row {row.key!r} of {self.spec.name!r} has {len(row.indexed)} indexed values; "
+                f"the collection has {len(self.spec.indexed)} indexed fields."
+            )
+
+
+def check_names(spec: CollectionSpec) -> None:
+    """Pass if the collection and its fields can be named so in SQL.
+
+    Raises:
+        InvalidNameError: one can't.
+    """
+    names = [("collection name", spec.name)]
+    names += [("field name", name) for name in spec.fields]
+    names += [("field name", field.name) for field in spec.indexed]
+    for kind, name in names:
+        if _NAME.match(name) is None:
+            raise InvalidNameError(
+                kind, name, "it must begin with a-z and hold at most 63 of a-z, 0-9 and _"
+            )
+
+
+def identifier(name: str) -> str:
+    """Return *name* quoted, and shortened to one that no other name is shortened to."""
+    if len(name) > IDENTIFIER_LENGTH_MAX:
+        # A "." can't be in a name that somebody chose.
+        end = f".{sha256(name.encode()).hexdigest()[:10]}"
+        name = name[: IDENTIFIER_LENGTH_MAX - len(end)] + end
+    return f'"{name}"'
+
+
+def column_of(field: str) -> str:
+    """Return the column that holds what *field* sorts by."""
+    return identifier(f"ix_{field}")
+
+
+def column_type(field: IndexedField) -> str:
+    """Return the type of the column that *field* is found by, with its collation."""
+    kind = COLUMN_TYPES[field.kind]
+    return f'{kind} COLLATE "C"' if field.kind is IndexKind.TEXT else kind
+
+
+def stored_value(value: IndexValue, kind: IndexKind) -> IndexValue:
+    """Return what is stored of an indexed value: NULL for NaN, whole numbers as their column's.
+
+    A value of another kind comes back as it is, for the server to refuse.
+    """
+    if kind is IndexKind.INTEGER and isinstance(value, bool):
+        return int(value)
+    if kind is IndexKind.REAL and isinstance(value, int | float):
+        return None if value != value else float(value)  # noqa: PLR0124 - only NaN does so
+    return value
