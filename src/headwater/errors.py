@@ -201,7 +201,11 @@ class SubjectForgottenError(HeadwaterError):
 
 
 class KeyStoreError(HeadwaterError):
-    """The store of keys for personal data can't do what was asked."""
+    """The store of keys for personal data, or its ledger, can't do what was asked."""
+
+
+class KeyStoreUnavailableError(KeyStoreError):
+    """The store of keys can't be reached, or is busy; nothing was written. Try again."""
 
 
 class ValidationError(HeadwaterError):

@@ -10,7 +10,8 @@ from msgspec import inspect
 
 from headwater.errors import MessageTypeError
 from headwater.serialization.foreign import is_pydantic_class
-from headwater.serialization.sameness import fields_of
+from headwater.serialization.personal.plans import plan_of
+from headwater.serialization.sameness import fields_of, same, stored_names
 
 ENCODER: Final = msgspec.json.Encoder()
 _SORTED: Final = msgspec.json.Encoder(order="sorted")
@@ -31,19 +32,32 @@ class Form(NamedTuple):
     What `encode` returns depends on the value alone. Sets are therefore written in the order of
     their members' text: that of their hashes is another one in each process, and the same
     append from there would look like another.
+
+    `mark` takes what is encoded, and the ids that are known around it, and packs the personal
+    parts in parcels; it is None for a type without personal fields.
     """
 
     encode: Callable[[Any], bytes]
     decode: Callable[[str | bytes], Any]
     canonical: Callable[[Any], bytes]
+    mark: Callable[[bytes, Mapping[str, str]], bytes] | None = None
 
 
-def form_of(of: Any) -> Form:
+def form_of(of: Any, *, around: tuple[str, ...] = ()) -> Form:
     """Return the form of a type: a class, a union, a generic alias, None.
 
+    Personal fields may be of a subject whose id is not in it, but known under a name in *around*.
+
     Raises:
-        MessageTypeError: values of the type can't be read back; says which field, and why.
+        MessageTypeError: values of the type can't be read back, or a mark of a personal field
+            is wrong; says which field, and why.
     """
+    form = _plain_form_of(of)
+    plan = plan_of(of, placeholder=_placeholder, around=around)
+    return form if plan is None else form._replace(mark=plan.mark)
+
+
+def _plain_form_of(of: Any) -> Form:
     if isinstance(of, type) and is_pydantic_class(of):
         return _pydantic_form(of)
     problem, error = _problem_of(of)
@@ -109,17 +123,7 @@ def _entries(value: object, plain: Iterable[str]) -> Iterable[tuple[str, object]
     """Return what the entries of an object in JSON stand for, by their names there."""
     if isinstance(value, Mapping):
         return zip(plain, typing.cast("Mapping[object, object]", value).values(), strict=False)
-    return [(shown, getattr(value, name, None)) for shown, name in _names(type(value))]
-
-
-def _names(cls: Any) -> Iterable[tuple[str, str]]:
-    """Return the fields of a record class, each by its name in JSON and in Python."""
-    if issubclass(cls, msgspec.Struct):
-        return zip(cls.__struct_encode_fields__, cls.__struct_fields__, strict=True)
-    fields = getattr(cls, "__pydantic_fields__", None)
-    if fields is not None:
-        return [(field.serialization_alias or name, name) for name, field in fields.items()]
-    return [(name, name) for name in fields_of(cls) or ()]
+    return [(shown, getattr(value, name, None)) for shown, name in stored_names(type(value))]
 
 
 def _problem_of(of: Any) -> tuple[str | None, Exception | None]:
@@ -167,6 +171,31 @@ def _pydantic_form(cls: Any) -> Form:
     if _has_sets(cls.__pydantic_core_schema__):
         return _form_with_sets(plain, decode)
     return Form(encode, decode, canonical)
+
+
+def _placeholder(cls: Any, annotation: Any, value: Any) -> bytes:
+    """Return what a personal field of *cls* reads as once it is erased.
+
+    Raises:
+        ValueError: the field can't have this value.
+    """
+    if is_pydantic_class(cls):
+        # Who has a model has pydantic; nobody else shall need it.
+        from pydantic import TypeAdapter  # noqa: PLC0415
+
+        adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+        data = adapter.dump_json(value, by_alias=True, warnings="error")
+        returned = adapter.validate_json(data, strict=True)
+    else:
+        form = _plain_form_of(annotation)
+        try:
+            data = form.encode(value)
+            returned = form.decode(data)
+        except (*ENCODE_ERRORS, *DECODE_ERRORS) as error:
+            raise ValueError(str(error)) from error
+    if not same(value, returned):
+        raise ValueError(f"{value!r} comes back as {returned!r}")
+    return data
 
 
 def _has_sets(schema: object) -> bool:

@@ -2,13 +2,16 @@
 
 import threading
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from headwater.errors import DuplicateTypeNameError, MessageTypeError
 from headwater.messages import options_of
 from headwater.serialization.foreign import is_record_class
 from headwater.serialization.forms import Form, form_of
 from headwater.serialization.names import type_name
+
+if TYPE_CHECKING:
+    from headwater.serialization.personal.personal_data import PersonalData
 
 DEFAULT_CONTEXT: Final = "app"
 
@@ -34,7 +37,11 @@ class TypeRegistry:
         self,
         default_context: str = DEFAULT_CONTEXT,
         context_of: Callable[[type], str] | None = None,
+        *,
+        personal: "PersonalData | None" = None,
     ) -> None:
+        """Know no types yet. Those with personal fields are refused without *personal*."""
+        self.personal = personal
         self._default_context = default_context
         self._context_of = context_of
         self._by_class: dict[type, RegisteredType] = {}
@@ -47,7 +54,8 @@ class TypeRegistry:
         Raises:
             DuplicateTypeNameError: another class has the name.
             MessageTypeError: *cls* is registered under another context already, is no kind of
-                record, or has a field that can't be read back from JSON.
+                record, or has a field that can't be read back from JSON, or is personal where
+                there are no keys.
             InvalidNameError: name or context don't match their patterns.
         """
         if not is_record_class(cls):
@@ -62,7 +70,8 @@ class TypeRegistry:
                 return self._known_again(known, name, context)
             if (other := self._by_name.get(name)) is not None:
                 raise DuplicateTypeNameError(name, other.cls, cls)
-            registered = RegisteredType(name, options_of(cls).version, cls, form_of(cls))
+            form = self.checked(cls, form_of(cls))
+            registered = RegisteredType(name, options_of(cls).version, cls, form)
             self._by_class[cls] = registered
             self._by_name[name] = registered
         return name
@@ -105,6 +114,19 @@ class TypeRegistry:
         """Return all registered classes in the order of their registration."""
         with self._lock:
             return tuple(self._by_class)
+
+    def checked(self, of: object, form: Form) -> Form:
+        """Return *form*, of a type, if what it has of personal fields can be encrypted.
+
+        Raises:
+            MessageTypeError: it has some, and there are no keys.
+        """
+        if form.mark is not None and self.personal is None:
+            raise MessageTypeError(
+                f"{getattr(of, '__qualname__', of)} has personal fields, and there is no key to "
+                f"encrypt them with. Give the app or event store its keys: personal_data=…."
+            )
+        return form
 
     def _context_for(self, cls: type) -> str:
         return self._context_of(cls) if self._context_of is not None else self._default_context

@@ -7,7 +7,7 @@ with ``compare=False`` is not looked at. `same` asks for equal types all the way
 
 import dataclasses
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -96,6 +96,16 @@ def fields_of(cls: Any) -> tuple[str, ...] | None:
     if is_attrs_class(cls):
         return tuple(attribute.name for attribute in cls.__attrs_attrs__)
     return None
+
+
+def stored_names(cls: Any) -> Iterable[tuple[str, str]]:
+    """Return the fields of a record class, each by its name in JSON and in Python."""
+    if issubclass(cls, msgspec.Struct):
+        return zip(cls.__struct_encode_fields__, cls.__struct_fields__, strict=True)
+    fields = getattr(cls, "__pydantic_fields__", None)
+    if fields is not None:
+        return [(field.serialization_alias or name, name) for name, field in fields.items()]
+    return [(name, name) for name in fields_of(cls) or ()]
 
 
 def _compares_by_identity(cls: Any) -> bool:

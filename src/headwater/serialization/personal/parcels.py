@@ -12,7 +12,7 @@ leaves the process; on the way to a storage it is sealed (see `sealing`). A fiel
 be mistaken for parcels: they stand at the top only, where the names are those of the record.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final, cast
@@ -170,7 +170,7 @@ _READ: Final[ContextVar[set[str] | None]] = ContextVar("headwater_subjects_read"
 
 
 @contextmanager
-def subjects_read() -> "Iterator[set[str]]":
+def subjects_read() -> Generator[set[str]]:
     """Gather the subjects, forgotten ones too, of whom something is read from storages inside."""
     subjects: set[str] = set()
     token = _READ.set(subjects)

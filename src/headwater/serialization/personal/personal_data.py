@@ -1,0 +1,246 @@
+"""Personal data: keys per person, forgetting a person, and changing the master key."""
+
+import asyncio
+import time
+from collections.abc import Callable, Collection
+from types import TracebackType
+from typing import Final
+
+from headwater.clock import Clock, SystemClock, microseconds_since_epoch
+from headwater.errors import ConfigurationError, KeyStoreError
+from headwater.metadata import current_context
+from headwater.ports.key_store import Forgotten, KeyStore, KeyWrapper, Ledger, WrappedKey
+from headwater.ports.storage import Storage
+from headwater.serialization.personal.cipher import require_cryptography
+from headwater.serialization.personal.ring import KEY_RING_KEYS_MAX, KEY_RING_SECONDS, KeyRing
+from headwater.serialization.personal.sealed_storage import SealedStorage
+from headwater.serialization.personal.sealing import Sealing
+from headwater.serialization.personal.takes import checked_subject
+
+ROTATION_PAGE_KEYS: Final = 500
+"""How many keys are wrapped anew at a time."""
+
+DIGEST_SUBJECT: Final = "$digests"
+"""The reserved subject whose key goes into the digests of messages with personal fields."""
+
+OnForgotten = Callable[[Collection[str]], None]
+
+
+class PersonalData:
+    """The keys that personal fields are encrypted with, one per subject.
+
+    Give it to an `App` or `EventStore` as *personal_data*. They open and close it; on its own,
+    to forget somebody from a script, it is used as ``async with``.
+    """
+
+    def __init__(
+        self,
+        keys: KeyStore,
+        *,
+        wrapper: KeyWrapper,
+        ledger: Ledger,
+        clock: Clock | None = None,
+        ring_seconds: float = KEY_RING_SECONDS,
+        ring_keys_max: int = KEY_RING_KEYS_MAX,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Keep keys in *keys*, wrapped by *wrapper*, and who was forgotten in *ledger* too.
+
+        A key is held in memory for *ring_seconds*, and at most *ring_keys_max* are.
+
+        Raises:
+            MissingExtraError: `cryptography` is not installed.
+            ConfigurationError: a number is out of its range.
+        """
+        require_cryptography()
+        if ring_seconds <= 0 or ring_keys_max < 1:
+            raise ConfigurationError("ring_seconds is above 0, ring_keys_max is 1 or more.")
+        self._store, self._wrapper, self._ledger = keys, wrapper, ledger
+        self._clock = clock or SystemClock()
+        self._ring = KeyRing(
+            keys, wrapper, seconds=ring_seconds, keys_max=ring_keys_max, monotonic=monotonic
+        )
+        self._sealing = Sealing(self._ring)
+        self._digest_key: bytes | None = None
+        self._listeners: list[OnForgotten] = []
+        self._forgetting = asyncio.Lock()
+        self._open_for = 0
+
+    # --------------------------------------------------------------------- open and close
+
+    async def open(self) -> None:
+        """Open the key store, and apply the ledger to it (see `reapply`).
+
+        Raises:
+            KeyStoreError: key store or ledger can't be used.
+        """
+        await self._store.open()
+        self._open_for += 1
+        if self._open_for > 1:
+            return
+        try:
+            await self.reapply()
+            self._digest_key = await self._loaded_digest_key()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _loaded_digest_key(self) -> bytes:
+        key = (await self._ring.keys((DIGEST_SUBJECT,), create=True))[DIGEST_SUBJECT]
+        if key is None:
+            raise KeyStoreError(f"The key store says that {DIGEST_SUBJECT!r} was forgotten.")
+        return key.derived(b"digest")
+
+    async def close(self) -> None:
+        """Let go of the key store and of all keys in memory, once all who opened it did."""
+        self._open_for = max(0, self._open_for - 1)
+        if not self._open_for:
+            self._digest_key = None
+            self._ring.clear()
+            await self._store.close()
+
+    async def __aenter__(self) -> "PersonalData":
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    # ------------------------------------------------------------------------- forgetting
+
+    async def forget(self, subject: str, *, why: str = "", by: str | None = None) -> Forgotten:
+        """Destroy the key of *subject*, so that nothing personal of it can be read any more.
+
+        This process follows at once, others within their `ring_seconds`. The line that goes into
+        the ledger says *why*, and *by* whom: the current context's actor, unless it is given. To
+        forget a subject again changes nothing and returns the first line.
+
+        Raises:
+            KeyStoreError: ledger or key store can't be written. If the ledger was, the key is
+                destroyed when the key store is next opened.
+            SerializationError: *subject* can't be a subject's id.
+        """
+        if checked_subject(subject) == DIGEST_SUBJECT:
+            raise ConfigurationError(f"{DIGEST_SUBJECT!r} is no subject that can be forgotten.")
+        async with self._forgetting:
+            for known in await self._ledger.entries():
+                if known.subject == subject:
+                    await self._destroy((known,))
+                    return known
+            context = current_context()
+            actor = context.actor if context is not None else None
+            now = microseconds_since_epoch(self._clock.now())
+            forgotten = Forgotten(subject, now, (actor or "") if by is None else by, why)
+            # The ledger first: what it holds is made good at the next start, whatever happens.
+            await self._ledger.add((forgotten,))
+            await self._destroy((forgotten,))
+            return forgotten
+
+    async def forgotten(self) -> tuple[Forgotten, ...]:
+        """Return the ledger: who was forgotten, when, by whom and why."""
+        return tuple(await self._ledger.entries())
+
+    async def reapply(self) -> int:
+        """Make key store and ledger agree; return how many keys were destroyed.
+
+        A key store that was restored from a backup has keys again that were destroyed since;
+        the ledger knows whose. A ledger that was lost is written anew from the key store.
+        Whoever opens `PersonalData` does this first.
+
+        Raises:
+            KeyStoreError: ledger or key store can't be read or written.
+        """
+        entries = await self._ledger.entries()
+        destroyed = await self._destroy(entries) if entries else 0
+        known = {entry.subject for entry in entries}
+        missing = [e for e in await self._store.forgotten() if e.subject not in known]
+        if missing:
+            await self._ledger.add(missing)
+        return destroyed
+
+    async def is_forgotten(self, subjects: Collection[str]) -> bool:
+        """Return whether any of *subjects* was forgotten, as far as this process knows.
+
+        What was forgotten elsewhere is known within `ring_seconds`. For whoever keeps what was
+        read in memory; see `subjects_read`.
+
+        Raises:
+            KeyStoreError: the key store can't be asked, or never knew one of them.
+        """
+        keys = await self._ring.keys(subjects, create=False)
+        return any(key is None for key in keys.values())
+
+    def on_forgotten(self, listener: OnForgotten) -> None:
+        """Call *listener* with the subjects that are forgotten in this process from now on."""
+        self._listeners.append(listener)
+
+    async def _destroy(self, forgotten: Collection[Forgotten]) -> int:
+        destroyed = await self._store.destroy(tuple(forgotten))
+        subjects = [entry.subject for entry in forgotten]
+        self._ring.forget(subjects)
+        for listener in self._listeners:
+            listener(subjects)
+        return destroyed
+
+    # ------------------------------------------------------------------- changing the master
+
+    async def rotate(self, *, progress: Callable[[int], None] | None = None) -> int:
+        """Wrap all keys by the current master key that others had wrapped; return how many.
+
+        Nothing that is stored elsewhere is touched, and everything can go on meanwhile. If it is
+        cut off, call it again: it goes on where it was. When it returns 0 and every process has
+        the new master key, the former one can be thrown away. *progress* hears the number so far.
+
+        Raises:
+            KeyStoreError: the key store can't be used, or a former master key is missing.
+        """
+        rewrapped, after = 0, ""
+        while page := await self._store.outdated(
+            self._wrapper.master, after=after, limit=ROTATION_PAGE_KEYS
+        ):
+            rewrapped += await self._store.rewrap(await self._wrapped_anew(page))
+            after = page[-1].subject
+            if progress is not None:
+                progress(rewrapped)
+        return rewrapped
+
+    async def _wrapped_anew(
+        self, page: Collection[WrappedKey]
+    ) -> list[tuple[WrappedKey, WrappedKey]]:
+        master = self._wrapper.master
+        pairs: list[tuple[WrappedKey, WrappedKey]] = []
+        for former in {key.master for key in page}:
+            keys = {k.subject: k for k in page if k.master == former and k.wrapped is not None}
+            secrets = await self._wrapper.unwrap(
+                former, {subject: key.wrapped or b"" for subject, key in keys.items()}
+            )
+            wrapped = await self._wrapper.wrap(secrets)
+            pairs += [(keys[s], WrappedKey(s, master, wrapped[s])) for s in keys]
+        return pairs
+
+    # ----------------------------------------------------------------- for stores and codecs
+
+    def around(self, storage: Storage) -> SealedStorage:
+        """Return *storage* with everything personal encrypted on its way in.
+
+        It does not open this; a storage that was wrapped already stays as it is.
+        """
+        if isinstance(storage, SealedStorage):
+            return storage
+        return SealedStorage(storage, self._sealing)
+
+    @property
+    def digest_key(self) -> bytes:
+        """What digests of messages with personal fields are keyed by.
+
+        Raises:
+            ConfigurationError: it is not open.
+        """
+        if self._digest_key is None:
+            raise ConfigurationError("PersonalData is not open. Use it as 'async with'.")
+        return self._digest_key
