@@ -24,6 +24,7 @@ from headwater.operations.export_format import (
     event_line,
     hyphened,
     stored_event,
+    stream_line,
 )
 from headwater.ports.log import StoredEvent, StreamInfo
 
@@ -214,12 +215,13 @@ class ExportWriter:
             )
             self._add(event_line(event))
 
-    def add_stream(self, line: StreamLine) -> None:
-        """Append what is to be known of a stream; after all events."""
-        self._next = msgspec.structs.replace(
-            self._next, streams=self._next.streams + 1, stream=line.stream
-        )
-        self._add(line)
+    def add_streams(self, streams: Sequence[StreamInfo]) -> None:
+        """Append what is to be known of *streams*; after all events."""
+        for info in streams:
+            self._next = msgspec.structs.replace(
+                self._next, streams=self._next.streams + 1, stream=info.stream_id
+            )
+            self._add(stream_line(info))
 
     def _add(self, line: Line) -> None:
         encoded = encode_line(line)

@@ -10,7 +10,7 @@ import msgspec
 from headwater.clock import microseconds_since_epoch
 from headwater.errors import ExportFileError, LogRewoundError
 from headwater.operations.export_file import ExportWriter
-from headwater.operations.export_format import CHUNK_EVENTS_MAX, id_of, stream_line
+from headwater.operations.export_format import CHUNK_EVENTS_MAX, id_of
 from headwater.operations.progress import Progress, no_progress
 from headwater.ports.log import LogFilter, StoredEvent, StreamInfo, StreamState
 from headwater.ports.storage import Storage
@@ -99,11 +99,13 @@ async def _write_streams(storage: Storage, writer: ExportWriter) -> None:
     after = writer.mark.stream
     while True:
         page = await storage.read_streams(after=after, internal=True, limit=STREAMS_PAGE)
+        found: list[StreamInfo] = []
         for info in page:
             if info.state is not StreamState.OPEN or info.first_version != min(1, info.version):
                 known = await _as_of(storage, info, writer.header.head)
                 if known is not None:
-                    writer.add_stream(stream_line(known))
+                    found.append(known)
+        await asyncio.to_thread(writer.add_streams, found)
         if len(page) < STREAMS_PAGE:
             return
         after = page[-1].stream_id
