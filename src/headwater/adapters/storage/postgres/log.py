@@ -41,11 +41,11 @@ _META: Final = (
 # Which of the tags ($3) is the rarest from here on, and where its next events stand.
 _CANDIDATES: Final = (
     "rarest AS MATERIALIZED (SELECT tag, more FROM (SELECT tag, (SELECT count(*) FROM (SELECT "
-    "FROM {schema}.event_tags AS e WHERE e.tag = t.tag AND e.position > $1 "
-    "LIMIT {tagged_max} + 1) AS some) AS more FROM unnest($3::text[]) AS t (tag)) AS counted "
+    "FROM {schema}.event_tags AS e WHERE e.tag = t.tag AND e.position > $1::bigint "
+    "LIMIT {tagged_max} + 1) AS found) AS more FROM unnest($3::text[]) AS t (tag)) AS counted "
     "ORDER BY more LIMIT 1), "
     "candidates AS MATERIALIZED (SELECT position FROM {schema}.event_tags "
-    'WHERE tag = (SELECT tag COLLATE "C" FROM rarest) AND position > $1 '
+    'WHERE tag = (SELECT tag COLLATE "C" FROM rarest) AND position > $1::bigint '
     "ORDER BY position LIMIT {tagged_max}), "
 )
 
@@ -139,7 +139,7 @@ class LogStatements:
 
     def _page_for(self, where: LogFilter) -> str:
         schema, candidates, source = self._schema, "", f"{self._schema}.events"
-        ends = f"least($1 + {SCAN_POSITIONS_MAX}, position)"
+        ends = f"least($1::bigint + {SCAN_POSITIONS_MAX}, position)"
         if where.tags:
             candidates = _CANDIDATES.format(schema=schema, tagged_max=SCAN_TAGGED_MAX)
             source = f"candidates JOIN {schema}.events USING (position)"
@@ -149,14 +149,14 @@ class LogStatements:
             )
         meta = _META.format(
             ends_at=f"uuid_send({id_at(schema, 'scanned_to')})",
-            begins_at=f"uuid_send({id_at(schema, '$1')})",
+            begins_at=f"uuid_send({id_at(schema, '$1::bigint')})",
         )
         terms = " AND ".join(_terms(where))
         return (
             f"WITH {candidates}page AS MATERIALIZED (SELECT position AS head, "
-            f"greatest($1, {ends}) AS scanned_to FROM {schema}.head) "
+            f"greatest($1::bigint, {ends}) AS scanned_to FROM {schema}.head) "
             f"SELECT * FROM ({meta} UNION ALL (SELECT {_COLUMNS} FROM {source} "
-            f"WHERE {terms} ORDER BY position LIMIT $2)) AS rows ORDER BY position"
+            f"WHERE {terms} ORDER BY position LIMIT $2::bigint)) AS rows ORDER BY position"
         )
 
 
@@ -172,7 +172,7 @@ def _terms(where: LogFilter) -> Iterable[str]:
         yield f"tags @> ${place}::text[]"
         place += 1
     else:
-        yield f"position > $1 AND position <= $1 + {SCAN_POSITIONS_MAX}"
+        yield f"position > $1::bigint AND position <= $1::bigint + {SCAN_POSITIONS_MAX}"
     if where.types:
         yield f"type = ANY(${place}::text[])"
         place += 1
