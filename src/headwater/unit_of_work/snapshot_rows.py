@@ -90,7 +90,9 @@ class SnapshotRows:
         return True
 
     async def delete(self, stream_id: str, row: SnapshotRow) -> None:
-        """Delete *row*, unless it was replaced meanwhile."""
+        """Delete *row* if there is one, unless it was replaced meanwhile."""
+        if not row.row_version:
+            return
         change = RowChange(SNAPSHOTS.name, stream_id, None, expected=row.row_version)
         try:
             await self._storage.commit(Changes(rows=(change,)))

@@ -66,22 +66,29 @@ async def read_all(
 
 
 async def read_on(
-    log: Log, stream_id: str, known: Mark, *, codec: EventCodec, upto: int | None = None
+    log: Log,
+    stream_id: str,
+    known: Mark,
+    *,
+    codec: EventCodec,
+    believe: bool,
+    upto: int | None = None,
 ) -> Stretch | Misfit:
     """Return what follows on *known*, whose event is read along and compared.
 
-    An event that was erased is believed to have been the one.
+    Where that one was erased, and nothing after it, *believe* says whether it is taken to have
+    been the one: what was stored with the log went back with it, what a process kept did not.
     """
     limit = TAIL_EVENTS if upto is None else min(TAIL_EVENTS, upto - known.version + 1)
     page = await log.read_stream(stream_id, from_version=known.version, limit=limit)
     if not page:
-        return await _without_events(log, stream_id, known)
+        return await _without_events(log, stream_id, known, believe=believe)
     tail = page
     if page[0].version == known.version:
         if page[0].id != known.event_id:
             return Misfit.REWOUND
         tail = page[1:]
-    elif page[0].version > known.version + 1:
+    elif not believe or page[0].version > known.version + 1:
         return Misfit.ERASED
     if upto is not None:
         tail = tuple(stored for stored in tail if stored.version <= upto)
@@ -119,11 +126,13 @@ async def _payloads(
     return events, first, version
 
 
-async def _without_events(log: Log, stream_id: str, known: Mark) -> Stretch | Misfit:
+async def _without_events(
+    log: Log, stream_id: str, known: Mark, *, believe: bool
+) -> Stretch | Misfit:
     info = await log.stream_info(stream_id)
     if info.version < known.version:
         return Misfit.REWOUND
-    if info.version > known.version or info.state is StreamState.TOMBSTONED:
+    if not believe or info.version > known.version or info.state is StreamState.TOMBSTONED:
         return Misfit.ERASED
     return Stretch([], known.version, known.version, found=True, event_id=known.event_id)
 

@@ -11,11 +11,11 @@ import msgspec
 from headwater.clock import Clock
 from headwater.domain.snapshots import Loading
 from headwater.errors import SerializationError
-from headwater.ports.log import StreamState
+from headwater.ports.log import StreamInfo, StreamState
 from headwater.ports.storage import Storage
 from headwater.serialization.codec import EventCodec
 from headwater.unit_of_work.folding import Folding, Id
-from headwater.unit_of_work.snapshot_rows import Snapshot, SnapshotRow, SnapshotRows
+from headwater.unit_of_work.snapshot_rows import Snapshot, SnapshotRows
 from headwater.unit_of_work.snapshot_writer import SnapshotWriter
 from headwater.unit_of_work.state_cache import Cached, StateCache
 from headwater.unit_of_work.stream_reading import (
@@ -135,9 +135,10 @@ class StreamStates(Generic[S]):
                 found = await self._from_snapshot(stream_id, id, row.snapshot)
                 if found is Misfit.REWOUND:
                     self._drop_caches()
-                    # Taking a new one puts it in the place of the other log's.
+                if isinstance(found, Misfit):
+                    # Nobody can use it any more: it is replaced, or deleted.
                     self._writer.offer(stream_id, partial(self._take_snapshot, stream_id, id))
-                elif not isinstance(found, Misfit | None):
+                elif found is not None:
                     return found
         return await self._from_log(stream_id, id)
 
@@ -146,7 +147,9 @@ class StreamStates(Generic[S]):
         entry = self.cache.get(key) if self.cache is not None else None
         if entry is None or self.cache is None:
             return None
-        stretch = await read_on(self._storage, stream_id, entry.at, codec=self._codec)
+        stretch = await read_on(
+            self._storage, stream_id, entry.at, codec=self._codec, believe=False
+        )
         if isinstance(stretch, Misfit):
             if stretch is Misfit.REWOUND:
                 self._drop_caches()
@@ -169,7 +172,9 @@ class StreamStates(Generic[S]):
         except (SerializationError, ValueError) as error:
             _log.warning("The snapshot of %r can't be read", stream_id, exc_info=error)
             return None
-        stretch = await read_on(self._storage, stream_id, at, codec=self._codec, upto=upto)
+        stretch = await read_on(
+            self._storage, stream_id, at, codec=self._codec, believe=True, upto=upto
+        )
         if isinstance(stretch, Misfit):
             return stretch
         return await self._carried_on(stream_id, state, stretch, snapshot_at=snapshot.version)
@@ -233,12 +238,15 @@ class StreamStates(Generic[S]):
         old = row.snapshot
         if old is not None and old.snapshot_version > self._loading.snapshot_version:
             return  # Newer code wrote it, and is at work beside this one.
+        info = await self._storage.stream_info(stream_id)
+        if info.state is StreamState.TOMBSTONED or not info.version:
+            await self._rows.delete(stream_id, row)
+            return
         fits = old is not None and (old.snapshot_version, old.code) == self._form
-        if fits and old is not None and not await self._still_due(stream_id, id, old):
+        if fits and old is not None and not await self._still_due(info, id, old):
             return
         basis = await self._basis(stream_id, id)
-        if not basis.found or basis.event_id is None:
-            await self._forget(stream_id, row)
+        if basis.event_id is None:
             return
         snapshot = Snapshot(
             self._loading.snapshot_version,
@@ -247,44 +255,30 @@ class StreamStates(Generic[S]):
             basis.event_id.hex(),
             msgspec.Raw(self._folding.write(basis.state).encode()),
         )
-        keep = not fits and await self._only_source(stream_id, row)
+        # Who knows of events that are not there any more may be the only one.
+        keep = row.data is not None and not fits and info.first_version != 1
         written = await self._rows.write(stream_id, snapshot, over=row, keep=keep)
+        if written and keep:
+            _log.warning(
+                "The events of %r before version %d were erased, and its snapshot is of other "
+                "code: it is kept aside, and the state folded from what is left",
+                stream_id,
+                info.first_version,
+            )
         if written and self.cache is not None:
             self.cache.note_snapshot((type(id), stream_id), basis.version)
 
-    async def _still_due(self, stream_id: str, id: Id, old: Snapshot) -> bool:
+    async def _still_due(self, info: StreamInfo, id: Id, old: Snapshot) -> bool:
         """Whether the stream has gone on from *old* as far as the policy wants, or otherwise."""
-        info = await self._storage.stream_info(stream_id)
-        there = await id_at(self._storage, stream_id, old.version)
-        # That an event was erased says nothing against the snapshot.
-        erased = there is None and info.version >= old.version
-        if not erased and there != old.at.event_id:
+        erased = old.version < info.first_version or not info.first_version
+        if erased and old.version + 1 < info.first_version:
             return True
+        if not erased:
+            there = await id_at(self._storage, info.stream_id, old.version)
+            if there != old.at.event_id:
+                return True
         if self.cache is not None:
-            self.cache.note_snapshot((type(id), stream_id), old.version)
+            self.cache.note_snapshot((type(id), info.stream_id), old.version)
         every = self._loading.snapshots.every
         slow = self._loading.snapshots.slower_than is not None
         return info.version - old.version >= (1 if slow else every or 1)
-
-    async def _only_source(self, stream_id: str, row: SnapshotRow) -> bool:
-        """Whether what *row* holds may know of events that are not there any more."""
-        if row.data is None:
-            return False
-        info = await self._storage.stream_info(stream_id)
-        if info.first_version == 1:
-            return False
-        _log.warning(
-            "The events of %r before version %d were erased, and its snapshot is of other code: "
-            "it is kept aside, and the state folded from what is left",
-            stream_id,
-            info.first_version,
-        )
-        return True
-
-    async def _forget(self, stream_id: str, row: SnapshotRow) -> None:
-        """Delete the snapshot of a stream that was tombstoned, or that the log never had."""
-        if row.data is None:
-            return
-        info = await self._storage.stream_info(stream_id)
-        if info.state is StreamState.TOMBSTONED or not info.version:
-            await self._rows.delete(stream_id, row)
