@@ -9,6 +9,7 @@ from headwater.adapters.storage.sqlite.administration import SqliteAdministratio
 from headwater.adapters.storage.sqlite.collection import Collection
 from headwater.adapters.storage.sqlite.file import CLOSED
 from headwater.adapters.storage.sqlite.reading import SqliteReading
+from headwater.adapters.storage.sqlite.restoration import SqliteRestoration
 from headwater.adapters.storage.sqlite.within import commit_within
 from headwater.clock import microseconds_since_epoch
 from headwater.errors import StorageClosedError
@@ -23,7 +24,7 @@ PARTITIONS_MAX: Final = 1024
 _NOTHING: Final = Committed()
 
 
-class SqliteStorage(SqliteReading, SqliteAdministration):
+class SqliteStorage(SqliteReading, SqliteAdministration, SqliteRestoration):
     """Keeps everything in one SQLite file, which other processes may use at the same time.
 
     The file is in WAL mode and may hold tables of your own beside Headwater's, whose names
