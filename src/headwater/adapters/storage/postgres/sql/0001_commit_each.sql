@@ -22,12 +22,14 @@ $$;
 
 -- The state and version of a stream, whether it has a row of its own or not.
 CREATE FUNCTION @schema@.stream_v1(p_stream text, OUT state text, OUT version integer)
-LANGUAGE sql STABLE SET enable_seqscan = off AS $$
+LANGUAGE plpgsql STABLE SET enable_seqscan = off AS $$
+BEGIN
     SELECT coalesce(s.state, 'open'), greatest(
         (SELECT e.version FROM @schema@.events AS e WHERE e.stream_id = p_stream
          ORDER BY e.version DESC LIMIT 1), s.version, 0)
+    INTO state, version
     FROM (SELECT 1) AS one LEFT JOIN @schema@.streams AS s ON s.stream_id = p_stream;
-$$;
+END $$;
 
 CREATE FUNCTION @schema@.change_stream_v1(
     p_stream text, p_action text, p_below integer, p_now bigint, p_number integer
@@ -340,7 +342,7 @@ BEGIN
         SELECT position, recorded_at INTO STRICT v_head, v_recorded FROM @schema@.head;
     END IF;
     v_before := v_head;
-    v_now := greatest(@schema@.now_v1(), v_recorded);
+    v_now := greatest((extract(epoch FROM clock_timestamp()) * 1000000)::bigint, v_recorded);
     FOREACH v_member IN ARRAY p_members LOOP
         BEGIN
             SELECT a.result, a.head INTO v_one, v_head

@@ -1,31 +1,40 @@
 -- The locks of a commit, in the one order that all commits take them in: collections, checkpoints,
 -- and rows, each sorted, and then the log. Two commits so never wait for each other in a circle.
 
-CREATE FUNCTION @schema@.begin_v1(p_writer uuid, p_batch bigint, p_lock_ms integer)
-RETURNS json LANGUAGE plpgsql AS $$
-DECLARE
-    v_batch bigint;
-    v_result json;
+CREATE FUNCTION @schema@.enter_v1(p_lock_ms integer) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
     -- In any other isolation level a statement would not see what was committed before it got
     -- the log's lock.
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'Headwater commits in READ COMMITTED only' USING ERRCODE = '25001';
     END IF;
-    PERFORM set_config('lock_timeout', p_lock_ms::text, true);
-    -- An earlier try of this very batch may still be at work on a connection that was lost.
-    PERFORM pg_advisory_xact_lock(hashtextextended(p_writer::text, 0));
+    RETURN set_config('lock_timeout', p_lock_ms::text, true);
+END $$;
+
+-- Returns what came of a batch if it is done already. An earlier try of it may still be at work on
+-- a connection that was lost: then this waits for it.
+CREATE FUNCTION @schema@.begin_v1(p_writer uuid, p_batch bigint, p_lock_ms integer)
+RETURNS json LANGUAGE plpgsql AS $$
+DECLARE
+    v_done text := @schema@.enter_v1(p_lock_ms);
+    v_batch bigint;
+    v_result json;
+BEGIN
+    v_done := pg_advisory_xact_lock(hashtextextended(p_writer::text, 0))::text;
     SELECT batch, result INTO v_batch, v_result FROM @schema@.writers WHERE id = p_writer;
     RETURN CASE WHEN v_batch >= p_batch THEN v_result END;
 END $$;
 
 CREATE FUNCTION @schema@.end_v1(p_writer uuid, p_batch bigint, p_result json, p_now bigint)
-RETURNS void LANGUAGE sql AS $$
-    INSERT INTO @schema@.writers AS w (id, batch, result, written_at)
-    VALUES (p_writer, p_batch, p_result, p_now)
-    ON CONFLICT (id) DO UPDATE
-    SET batch = excluded.batch, result = excluded.result, written_at = excluded.written_at;
-$$;
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE @schema@.writers SET batch = p_batch, result = p_result, written_at = p_now
+    WHERE id = p_writer;
+    IF NOT FOUND THEN
+        INSERT INTO @schema@.writers (id, batch, result, written_at)
+        VALUES (p_writer, p_batch, p_result, p_now);
+    END IF;
+END $$;
 
 CREATE FUNCTION @schema@.lock_collections_v1(p_names text[], p_exclusive boolean[])
 RETURNS void LANGUAGE plpgsql AS $$
@@ -47,18 +56,6 @@ BEGIN
     ORDER BY c.subscription, c.partition
     FOR UPDATE OF c;
 END $$;
-
-CREATE FUNCTION @schema@.lock_log_v1()
-RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    -- Positions are given under this lock, which is held to the commit. Without it 7 can become
-    -- visible before 6, and a reader that has passed 6 loses it for good.
-    PERFORM pg_advisory_xact_lock(1212438354, '@schema@'::regnamespace::oid::integer);
-END $$;
-
-CREATE FUNCTION @schema@.now_v1() RETURNS bigint LANGUAGE sql VOLATILE AS $$
-    SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
-$$;
 
 -- What a batch does to one collection: its statements, and what to run them with. Keys are sorted.
 CREATE TYPE @schema@.rows_v1 AS (
