@@ -11,7 +11,8 @@ import msgspec
 
 from headwater.clock import Clock
 from headwater.domain.aggregate import Aggregate
-from headwater.errors import UnknownTypeError, WiringError
+from headwater.domain.decider import Decider
+from headwater.errors import ConfigurationError, UnknownTypeError, WiringError
 from headwater.ids import new_id
 from headwater.messages import RawEvent
 from headwater.metadata import Recorded, current_context
@@ -20,15 +21,21 @@ from headwater.ports.log import LogFilter, StoredEvent
 from headwater.ports.storage import Storage
 from headwater.serialization.codec import EventCodec
 from headwater.serialization.envelope import Envelope, recorded
+from headwater.serialization.personal.personal_data import PersonalData
+from headwater.serialization.personal.sealed_storage import SealedStorage
+from headwater.serialization.personal.sealing import has_parcels
 from headwater.serialization.registry import TypeRegistry
 from headwater.serialization.upcast_faults import upcast_faults
 from headwater.serialization.upcasting import Upcaster
 from headwater.streams import ExpectedVersion
-from headwater.unit_of_work.standalone import StandaloneRepository
+from headwater.unit_of_work.standalone import StandaloneDecider, StandaloneRepository
 from headwater.unit_of_work.unit import UnitOfWork
 from headwater.unit_of_work.units import Units
 
 A = TypeVar("A", bound=Aggregate)
+C = TypeVar("C")
+S = TypeVar("S")
+E = TypeVar("E")
 
 READ_PAGE_EVENTS = 1000
 
@@ -60,8 +67,9 @@ class EventStore:
         upcasters: Iterable[Upcaster] = (),
         context: str = "app",
         clock: Clock | None = None,
+        personal_data: PersonalData | None = None,
     ) -> None:
-        """Put a face on *storage*, which `open` opens and `close` closes.
+        """Put a face on *storage*, which `open` opens and `close` closes, *personal_data* too.
 
         *upcasters* (see `Upcasters`) make of stored events of an older form those of *types*.
 
@@ -70,12 +78,13 @@ class EventStore:
             MessageTypeError: values of a type can't be stored.
             WiringError: *upcasters* don't fit together, or lead to a type that is not there.
         """
-        registry = TypeRegistry(default_context=context)
+        registry = TypeRegistry(default_context=context, personal=personal_data)
         for cls in types:
             registry.register(cls)
         codec = EventCodec(registry, upcasters=upcasters)
         if faults := upcast_faults(codec.chains, registry):
             raise WiringError(faults)
+        storage = personal_data.around(storage) if personal_data is not None else storage
         self._take(Units(storage, codec=codec, clock=clock, context_of=lambda _: context))
 
     @classmethod
@@ -88,14 +97,26 @@ class EventStore:
     def _take(self, units: Units) -> None:
         self._units = units
         self.storage, self.codec = units.storage, units.codec
+        self._personal = units.codec.registry.personal
 
     async def open(self) -> None:
-        """Open the storage."""
-        await self.storage.open()
+        """Open the storage, and the keys of personal data."""
+        if self._personal is not None:
+            await self._personal.open()
+        try:
+            await self.storage.open()
+        except BaseException:
+            if self._personal is not None:
+                await self._personal.close()
+            raise
 
     async def close(self) -> None:
         """Close the storage; commits that wait are finished."""
-        await self.storage.close()
+        try:
+            await self.storage.close()
+        finally:
+            if self._personal is not None:
+                await self._personal.close()
 
     async def __aenter__(self) -> "EventStore":
         await self.open()
@@ -124,7 +145,7 @@ class EventStore:
             RoundTripError: an event does not come back equal from encode + decode.
             InvalidNameError: *stream_id* can't name a stream.
         """
-        append = self.prepare(stream_id, events, expected=expected)
+        append = self._append(stream_id, events, expected)
         return (await self.storage.commit(Changes((append,)))).appends[0]
 
     def prepare(
@@ -137,7 +158,34 @@ class EventStore:
 
         Raises:
             RoundTripError: an event does not come back equal from encode + decode.
+            ConfigurationError: an event has personal fields; those take `prepare_sealed`.
         """
+        append = self._append(stream_id, events, expected)
+        if any(has_parcels(event.data) for event in append.events):
+            raise ConfigurationError(
+                f"An event for {stream_id!r} has personal fields, which are encrypted before they "
+                f"are written. Write: await store.prepare_sealed(…)."
+            )
+        return append
+
+    async def prepare_sealed(
+        self, stream_id: str, events: Sequence[object], *, expected: ExpectedVersion
+    ) -> Append:
+        """As `prepare`, with personal fields encrypted; it may have to ask the key store.
+
+        Raises:
+            RoundTripError: an event does not come back equal from encode + decode.
+            SubjectForgottenError: an event holds something of a subject who was forgotten.
+            KeyStoreError: the keys can't be had.
+        """
+        append = self._append(stream_id, events, expected)
+        if isinstance(self.storage, SealedStorage):
+            (append,) = await self.storage.sealed_appends((append,))
+        return append
+
+    def _append(
+        self, stream_id: str, events: Sequence[object], expected: ExpectedVersion
+    ) -> Append:
         envelope = Envelope.of(current_context())
         return Append(stream_id, expected, tuple([self._new(event, envelope) for event in events]))
 
@@ -203,6 +251,10 @@ class EventStore:
     def repository(self, aggregate: type[A]) -> StandaloneRepository[A]:
         """Return the repository of *aggregate*, each call of which commits on its own."""
         return StandaloneRepository(self._units, aggregate)
+
+    def decider(self, decider: Decider[C, S, E]) -> StandaloneDecider[C, S, E]:
+        """Return the streams of *decider*, each decision on which commits on its own."""
+        return StandaloneDecider(self._units, decider)
 
     def _new(self, event: object, envelope: Envelope) -> NewEvent:
         units = self._units

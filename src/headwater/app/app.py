@@ -9,6 +9,7 @@ from uuid import UUID
 
 from headwater.app.catalogue import Catalogue
 from headwater.app.context import BoundedContext
+from headwater.app.personal_data import PersonalDataSettings, personal_data_of
 from headwater.app.storages import storage_of
 from headwater.app.wiring import Surroundings, Wiring
 from headwater.clock import Clock, Duration, SystemClock, seconds_of
@@ -25,6 +26,7 @@ from headwater.messages import Request
 from headwater.metadata import MessageContext
 from headwater.ports.container import Container, Scope
 from headwater.ports.storage import Storage
+from headwater.serialization.personal.personal_data import PersonalData
 from headwater.streams import check_context_name
 from headwater.subscriptions.status import SubscriptionStatus
 from headwater.subscriptions.subscriptions import GRACE_SECONDS, SETTLE_SECONDS, Subscriptions
@@ -44,7 +46,8 @@ class App:
 
     ``App("shop", storage="sqlite:///shop.db")``, then `include` the contexts. Dependencies come
     from dishka *providers*, and from *provide*, a table of ready objects by type. *databases*
-    are further storages by name, for projections that live in one. *on_error* hears of failures
+    are further storages by name, for projections that live in one. *personal_data* says where the
+    keys of personal fields are. *on_error* hears of failures
     that no caller sees. *strategy* says how `publish` runs handlers, *unheard* what it does where
     there are none. With ``run_subscriptions=False`` this process sends and publishes only, and
     leaves the subscriptions to others.
@@ -56,6 +59,7 @@ class App:
         *,
         storage: str | Storage = "memory://",
         databases: Mapping[str, str | Storage] | None = None,
+        personal_data: PersonalData | PersonalDataSettings | None = None,
         providers: "Sequence[BaseProvider]" = (),
         provide: Mapping[Any, Any] | None = None,
         clock: Clock | None = None,
@@ -75,6 +79,9 @@ class App:
         self.clock: Clock = clock or SystemClock()
         self.storage = self._storage(storage)
         self._databases = {name: self._storage(url) for name, url in (databases or {}).items()}
+        if isinstance(personal_data, PersonalDataSettings):
+            personal_data = personal_data_of(personal_data, clock=self.clock)
+        self._personal_data = personal_data
         self._providers = tuple(providers)
         self._provide = dict(provide or {})
         self._on_error, self._limits = on_error, limits
@@ -158,6 +165,8 @@ class App:
 
     async def _open(self, wiring: Wiring) -> AsyncExitStack:
         async with AsyncExitStack() as opened:
+            if self._personal_data is not None:
+                await opened.enter_async_context(self._personal_data)
             for storage in (self.storage, *self._databases.values()):
                 opened.push_async_callback(storage.close)
                 await storage.open()
@@ -275,6 +284,17 @@ class App:
         """
         return self._running().event_store
 
+    @property
+    def personal_data(self) -> PersonalData:
+        """The keys of personal fields, to forget somebody; open while the app runs.
+
+        Raises:
+            ConfigurationError: the app was given none.
+        """
+        if self._personal_data is None:
+            raise ConfigurationError(f"App {self.name!r} has no keys: App(personal_data=…).")
+        return self._personal_data
+
     def status(self) -> tuple[SubscriptionStatus, ...]:
         """Return what is known of each subscription of this process."""
         return self._subscribed().status()
@@ -325,6 +345,9 @@ class App:
             )
         return name
 
+    def _sealed(self, storage: Storage) -> Storage:
+        return self._personal_data.around(storage) if self._personal_data else storage
+
     def _storage(self, storage: str | Storage) -> Storage:
         return storage_of(storage, clock=self.clock) if isinstance(storage, str) else storage
 
@@ -337,8 +360,8 @@ class App:
                 self._container = self._dishka()
             surroundings = Surroundings(
                 self.name,
-                self.storage,
-                self._databases,
+                self._sealed(self.storage),
+                {name: self._sealed(storage) for name, storage in self._databases.items()},
                 self.clock,
                 self._container,
                 self._instances(),
@@ -346,6 +369,7 @@ class App:
                 self._strategy,
                 self._unheard,
                 self._limits,
+                personal=self._personal_data,
             )
             self._wiring = Wiring(self._contexts, surroundings)
         return self._wiring

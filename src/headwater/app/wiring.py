@@ -30,6 +30,7 @@ from headwater.projections.consumer import ProjectionConsumer
 from headwater.projections.projection import Folds
 from headwater.serialization.codec import EventCodec
 from headwater.serialization.names import kebab_case
+from headwater.serialization.personal.personal_data import PersonalData
 from headwater.serialization.registry import TypeRegistry
 from headwater.serialization.upcast_faults import upcast_faults
 from headwater.serialization.upcasting import Upcasters
@@ -53,6 +54,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     strategy: Strategy
     unheard: Unheard
     limits: Limits = DEFAULT_LIMITS
+    personal: PersonalData | None = None
 
 
 class Wiring:
@@ -71,7 +73,9 @@ class Wiring:
         self.names: dict[Any, str] = {}
         self.catalogued: list[CataloguedSubscription] = []
         self._sites: dict[str, str] = {}
-        self.registry = TypeRegistry(around.name, self._belonging.of_stored)
+        self.registry = TypeRegistry(
+            around.name, self._belonging.of_stored, personal=around.personal
+        )
         self.types = KnownTypes(self.registry, self._faults)
         upcasters = Upcasters()
         upcasters.include(*(context.upcasters for context in contexts))

@@ -1,7 +1,7 @@
 """Row types: what a read model is to a storage, compiled once."""
 
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from enum import Enum
 from typing import Any, Generic, TypeVar, cast
@@ -16,6 +16,7 @@ from headwater.ports.rows import CollectionSpec, Comparison, Condition, IndexedF
 from headwater.serialization.codec import EventCodec
 from headwater.serialization.index_values import IndexCodec, index_codec
 from headwater.serialization.names import kebab_case
+from headwater.serialization.personal.annotations import is_marked
 
 M = TypeVar("M", bound=ReadModel)
 
@@ -45,6 +46,20 @@ def key_text(key: object) -> str:
 def collection_name(context: str, name: str) -> str:
     """Return the collection of *name* (a class name or kebab-case) in *context*, fit for SQL."""
     return f"{context}_{kebab_case(name)}".replace("-", "_")
+
+
+def check_not_personal(owner: str, hints: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Check that the storage need not read fields which are encrypted.
+
+    Raises:
+        ConfigurationError: one of *names* is personal.
+    """
+    for name in names:
+        if is_marked(hints[name]):
+            raise ConfigurationError(
+                f"{owner}.{name} is personal, so the storage can't read it: it can be neither a "
+                f"key nor indexed nor unique. Index a field that says nothing of a person."
+            )
 
 
 class Filter(msgspec.Struct, frozen=True):
@@ -94,12 +109,15 @@ class RowType(Generic[M]):
         """Compile *model* as a collection of *context*.
 
         Raises:
-            ConfigurationError: a field that is declared as indexed has no order.
+            ConfigurationError: a field that is declared as indexed has no order, or is personal,
+                or there are no keys for its personal fields.
         """
         options = row_options(model)
         hints = typing.get_type_hints(model, include_extras=True)
         fields = msgspec.structs.fields(model)
         names = tuple(dict.fromkeys((*options.indexed, *options.unique)))
+        if codec.is_personal(model):
+            check_not_personal(model.__name__, hints, (options.key, *names))
         self.model = model
         self._key_field = options.key
         self._codec = codec

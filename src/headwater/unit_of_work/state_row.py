@@ -12,7 +12,7 @@ from headwater.ports.changes import RowChange
 from headwater.ports.rows import CollectionSpec, IndexedField
 from headwater.serialization.codec import EventCodec
 from headwater.serialization.index_values import index_codec
-from headwater.unit_of_work.row_type import collection_name
+from headwater.unit_of_work.row_type import check_not_personal, collection_name
 from headwater.unit_of_work.tracking import Tracked
 
 VERSION_FIELD: Final = "stream_version"
@@ -26,8 +26,8 @@ class StateRow:
         """Compile *cls*.
 
         Raises:
-            ConfigurationError: a unique attribute has no order that a storage could keep, or
-                an attribute has the name of `VERSION_FIELD`.
+            ConfigurationError: a unique attribute has no order that a storage could keep or is
+                personal, or an attribute has the name of `VERSION_FIELD`.
         """
         state_type = cls.state_type()
         names = state_type.__struct_encode_fields__
@@ -37,6 +37,8 @@ class StateRow:
                 f"call the attribute something else."
             )
         hints = typing.get_type_hints(state_type, include_extras=True)
+        if codec.is_personal(state_type):
+            check_not_personal(cls.__name__, hints, cls.unique_fields())
         stored = dict(zip(state_type.__struct_fields__, names, strict=True))
         self._cls, self._codec = cls, codec
         self._state_type = state_type
@@ -58,13 +60,14 @@ class StateRow:
             RoundTripError: an attribute does not come back equal from encode + decode.
         """
         state = state_of(aggregate)
-        text = self._codec.encode_value(state, self._state_type, exact=True)
+        id = str(aggregate.id)
+        text = self._codec.encode_value(state, self._state_type, exact=True, around={"id": id})
         version = f'"{VERSION_FIELD}":{tracked.base + len(tracked.sealed)}'
         # The state is a JSON object; the version goes in as its last member.
         data = f"{text[:-1]},{version}}}" if len(text) > 2 else f"{{{version}}}"
         return RowChange(
             self.spec.name,
-            str(aggregate.id),
+            id,
             data,
             tuple([index.encode(getattr(state, name)) for name, index in self._indexed]),
             tracked.row_version,

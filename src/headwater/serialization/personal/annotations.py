@@ -2,8 +2,8 @@
 
 import typing
 from collections import abc
-from types import NoneType, UnionType
-from typing import Annotated, Any, Final, TypeVar, Union, cast, get_args, get_origin
+from types import GetSetDescriptorType, NoneType, UnionType
+from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
 
 from headwater.errors import MessageTypeError
 from headwater.serialization.personal.marks import Personal, Subject
@@ -144,8 +144,9 @@ def _variables(kind: Any) -> dict[Any, Any]:
 
 
 def _parameters(of: Any) -> tuple[Any, ...]:
-    parameters: Any = getattr(of, "__parameters__", ())
-    return cast("tuple[Any, ...]", parameters) if isinstance(parameters, tuple) else ()
+    # Of the class that unions are made of it is a descriptor.
+    parameters: tuple[Any, ...] | GetSetDescriptorType = getattr(of, "__parameters__", ())
+    return () if isinstance(parameters, GetSetDescriptorType) else parameters
 
 
 def _replaced(hint: Any, variables: abc.Mapping[Any, Any]) -> Any:

@@ -1,0 +1,82 @@
+"""The ledger as a file of JSON lines, to which lines are only ever added."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from headwater.errors import KeyStoreError
+from headwater.ports.key_store import Forgotten
+
+_decode = msgspec.json.Decoder(Forgotten).decode
+
+
+class LedgerFile:
+    """Keeps the ledger in the file *path*, which is made when somebody is first forgotten.
+
+    Put it where it is not restored together with the key store: what a backup of the keys brings
+    back, the ledger takes away again.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+
+    async def entries(self) -> Sequence[Forgotten]:
+        """As `Ledger.entries`. A last line that was cut off by a crash does not count."""
+        return await asyncio.to_thread(self._read)
+
+    async def add(self, entries: Sequence[Forgotten]) -> None:
+        """As `Ledger.add`."""
+        await asyncio.to_thread(self._append, tuple(entries))
+
+    def _read(self) -> tuple[Forgotten, ...]:
+        try:
+            text = self.path.read_bytes()
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise KeyStoreError(f"The ledger {self.path} can't be read: {error}.") from error
+        # What follows the last line break was never reported as written.
+        lines = text.split(b"\n")[:-1]
+        entries: list[Forgotten] = []
+        for number, line in enumerate(lines, start=1):
+            if not line:
+                continue
+            try:
+                entries.append(_decode(line))
+            except msgspec.MsgspecError as error:
+                raise KeyStoreError(
+                    f"The ledger {self.path} is damaged in line {number}: {error}. Mend that line, "
+                    f"or restore the file from a backup; the key store has the same entries."
+                ) from error
+        return tuple(entries)
+
+    def _append(self, entries: tuple[Forgotten, ...]) -> None:
+        try:
+            is_new = not self.path.exists()
+            file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+            try:
+                lines = b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries)
+                # One write, so that lines of several processes don't mix. If the last one was
+                # cut off by a crash, this begins a new line behind what is left of it.
+                os.write(file, (b"\n" if self._is_cut_off(file) else b"") + lines)
+                os.fsync(file)
+            finally:
+                os.close(file)
+            if is_new:
+                self._sync_directory()
+        except OSError as error:
+            raise KeyStoreError(f"The ledger {self.path} can't be written: {error}.") from error
+
+    def _is_cut_off(self, file: int) -> bool:
+        size = os.fstat(file).st_size
+        return size > 0 and os.pread(file, 1, size - 1) != b"\n"
+
+    def _sync_directory(self) -> None:
+        directory = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)

@@ -1,0 +1,111 @@
+"""How an app is told where the keys of personal data are, and what they are wrapped by."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+from headwater.adapters.key_store.ledger_file import LedgerFile
+from headwater.adapters.key_store.memory import MemoryKeyStore, MemoryLedger
+from headwater.adapters.key_store.sqlite import SqliteKeyStore
+from headwater.clock import Clock, Duration, seconds_of
+from headwater.errors import ConfigurationError
+from headwater.ports.key_store import KeyStore, KeyWrapper, Ledger
+from headwater.serialization.personal import KEY_RING_KEYS_MAX, KEY_RING_SECONDS, MasterKeys
+from headwater.serialization.personal.personal_data import PersonalData
+
+
+class PersonalDataSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the keys of personal data are kept, and how they are protected.
+
+    `keys`: a URL, ``sqlite:///keys.db`` or ``memory://``, or a key store of your own. It must
+    not be the storage's database: who restores a backup of that would bring the keys back.
+    `master_key`: the 32 bytes that the keys are wrapped by, or what returns them. `former` ones
+    still unwrap until `PersonalData.rotate` is done. With a `wrapper` of your own, such as one
+    that asks a KMS, neither is given.
+    `ledger`: the file that notes who was forgotten; keep it out of the keys' backups. It may be
+    left out with keys in memory only.
+    `ring_seconds`: how long a process holds a key, and may go on reading what another one forgot.
+    `ring_keys_max`: how many keys a process holds.
+    """
+
+    keys: str | KeyStore
+    master_key: bytes | Callable[[], bytes] | None = None
+    former: tuple[bytes, ...] = ()
+    wrapper: KeyWrapper | None = None
+    ledger: Path | str | Ledger | None = None
+    ring_seconds: Duration = KEY_RING_SECONDS
+    ring_keys_max: int = KEY_RING_KEYS_MAX
+
+    def __repr__(self) -> str:
+        # No key is ever shown.
+        return f"PersonalDataSettings(keys={self.keys!r}, ledger={self.ledger!r})"
+
+
+def personal_data_of(settings: PersonalDataSettings, *, clock: Clock | None = None) -> PersonalData:
+    """Return what *settings* describe, not opened yet.
+
+    Raises:
+        ConfigurationError: they don't fit together, or there is no key store for the URL.
+        MissingExtraError: `cryptography` is not installed.
+    """
+    return PersonalData(
+        _key_store(settings.keys) if isinstance(settings.keys, str) else settings.keys,
+        wrapper=_wrapper(settings),
+        ledger=_ledger(settings),
+        clock=clock,
+        ring_seconds=seconds_of(settings.ring_seconds),
+        ring_keys_max=settings.ring_keys_max,
+    )
+
+
+def _wrapper(settings: PersonalDataSettings) -> KeyWrapper:
+    if (settings.wrapper is None) == (settings.master_key is None):
+        raise ConfigurationError(
+            "Personal data wants a master_key, or a wrapper that has one elsewhere; one of them."
+        )
+    if settings.wrapper is not None:
+        return settings.wrapper
+    key = settings.master_key() if callable(settings.master_key) else settings.master_key
+    return MasterKeys(key or b"", former=settings.former)
+
+
+def _ledger(settings: PersonalDataSettings) -> Ledger:
+    ledger = settings.ledger
+    if isinstance(ledger, str | Path):
+        return LedgerFile(ledger)
+    if ledger is not None:
+        return ledger
+    if settings.keys == "memory://":
+        return MemoryLedger()
+    raise ConfigurationError(
+        "Personal data wants a ledger: the file that notes who was forgotten, apart from the "
+        "keys, such as ledger='forgotten.jsonl'."
+    )
+
+
+def _memory(_url: str) -> KeyStore:
+    return MemoryKeyStore()
+
+
+def _sqlite(url: str) -> KeyStore:
+    parts = urlsplit(url)
+    path = unquote(parts.path.removeprefix("/"))
+    if parts.netloc or parts.query or parts.fragment or not path:
+        raise ConfigurationError(
+            f"{url!r} names no file for keys. Write sqlite:///keys.db or sqlite:////var/keys.db."
+        )
+    return SqliteKeyStore(path)
+
+
+_BY_SCHEME: Final[Mapping[str, Callable[[str], KeyStore]]] = {"memory": _memory, "sqlite": _sqlite}
+
+
+def _key_store(url: str) -> KeyStore:
+    make = _BY_SCHEME.get(url.partition(":")[0])
+    if make is None or "://" not in url:
+        known = ", ".join(f"{name}://" for name in _BY_SCHEME)
+        raise ConfigurationError(f"No key store for such a URL; there are: {known}.")
+    return make(url)
