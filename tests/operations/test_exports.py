@@ -1,6 +1,7 @@
 """What is exported and imported again is what it was, wherever it was cut off meanwhile."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,13 @@ from headwater.adapters.storage.memory import MemoryStorage
 from headwater.clock import ManualClock
 from headwater.errors import ExportFileError, RestoreConflictError
 from headwater.operations import export_file
-from headwater.operations.export_format import event_line, stored_event
+from headwater.operations.export_format import (
+    EventLine,
+    decode_line,
+    encode_line,
+    event_line,
+    stored_event,
+)
 from headwater.operations.exporting import Exported, export_log
 from headwater.operations.importing import import_log
 from headwater.ports.changes import StreamAction
@@ -135,10 +142,10 @@ class _Failing(MemoryStorage):
 
     async def restore_log(
         self,
-        events: tuple[StoredEvent, ...],  # type: ignore[override] # pyright: ignore # as called
+        events: Sequence[StoredEvent],
         *,
         head: int,
-        streams: tuple[StreamInfo, ...] = (),  # type: ignore[override] # as called
+        streams: Sequence[StreamInfo] = (),
     ) -> None:
         if not self.calls_left:
             raise ConnectionError("gone")
@@ -245,7 +252,7 @@ async def test_streams_keep_their_states(
     assert await everything(target) == await everything(storage)
 
 
-texts = st.text(st.characters(exclude_categories=("Cs",)))
+texts = st.text(st.characters(exclude_categories=["Cs"]))
 ids = st.binary(min_size=16, max_size=16)
 
 
@@ -273,10 +280,10 @@ ids = st.binary(min_size=16, max_size=16)
     )
 )
 def test_any_event_comes_back_from_its_line(event: StoredEvent) -> None:
-    line = export_file.encode_line(event_line(event))
+    line = encode_line(event_line(event))
 
-    decoded = export_file.decode_line(line, number=1)
+    decoded = decode_line(line, number=1)
 
     assert line.count(b"\n") == 1
-    assert isinstance(decoded, export_file.EventLine)
+    assert isinstance(decoded, EventLine)
     assert stored_event(decoded) == event

@@ -1,0 +1,160 @@
+"""After a rewind nothing speaks of events that are not there."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from headwater.adapters.storage.memory import MemoryStorage
+from headwater.clock import ManualClock
+from headwater.errors import ConfigurationError
+from headwater.operations.recovering import Consumer, Stray, examine, recover
+from headwater.ports.changes import Append, Changes, CheckpointMove, NewReceipt, RowChange
+from headwater.ports.rows import CollectionSpec
+from headwater.ports.storage import Checkpoint
+from headwater.streams import ExpectedVersion
+from headwater.testing.conformance.builders import id_bytes, new_events
+from tests.operations.logs import appended
+
+CONSUMERS = {"shop.summaries": Consumer("summaries"), "shop.mail": Consumer()}
+
+
+@pytest.fixture
+async def database(clock: ManualClock) -> AsyncIterator[MemoryStorage]:
+    """Another storage, with rows and checkpoints of subscriptions on the log."""
+    opened = MemoryStorage(clock)
+    await opened.open()
+    await opened.prepare_collections([CollectionSpec("summaries", ("key",))])
+    yield opened
+    await opened.close()
+
+
+async def reached(database: MemoryStorage, name: str, *positions: tuple[int, bytes | None]) -> None:
+    """Let a subscription stand at *positions*, one per partition."""
+    await database.open_subscription(name, partitions=len(positions), start_after=0)
+    moves = tuple(
+        CheckpointMove(name, partition, 0, position, event_id)
+        for partition, (position, event_id) in enumerate(positions)
+        if position
+    )
+    await database.commit(Changes(checkpoints=moves))
+
+
+async def event_id(log: MemoryStorage, position: int) -> bytes:
+    """Return the id of the event at *position*."""
+    return (await log.read_log(after=position - 1, limit=1)).events[0].id
+
+
+async def standing(database: MemoryStorage) -> dict[str, list[Checkpoint]]:
+    """Return where the subscriptions stand."""
+    return {one.name: list(one.checkpoints) for one in await database.subscriptions()}
+
+
+async def test_nothing_needs_recovery_where_all_stand_in_the_log(
+    storage: MemoryStorage, database: MemoryStorage
+) -> None:
+    await appended(storage, "order-1", *new_events(5))
+    at = await event_id(storage, 4)
+    await reached(database, "shop.summaries", (4, at), (0, None), (5, None))
+
+    recovery = await examine(storage, database, consumers=CONSUMERS)
+
+    assert not recovery.needed
+    assert (recovery.head, recovery.common) == (5, 4)
+
+
+async def test_a_subscription_past_the_head_and_one_on_another_event_are_found(
+    storage: MemoryStorage, database: MemoryStorage
+) -> None:
+    await appended(storage, "order-1", *new_events(5))
+    at = await event_id(storage, 2)
+    await reached(database, "shop.mail", (2, at), (4, id_bytes()), (5, id_bytes()))
+    await reached(database, "shop.summaries", (9, id_bytes()))
+    await reached(database, "old.gone", (7, None))
+
+    recovery = await examine(storage, database, consumers=CONSUMERS)
+
+    assert recovery.strays == (
+        Stray("old.gone", 1, 7, ahead=True, collection=None, known=False),
+        Stray("shop.mail", 2, 5, ahead=False, collection=None, known=True),
+        Stray("shop.summaries", 1, 9, ahead=True, collection="summaries", known=True),
+    )
+    assert recovery.common == 2
+
+
+async def test_projections_are_rebuilt_and_subscribers_go_on_at_the_head(
+    storage: MemoryStorage, database: MemoryStorage
+) -> None:
+    await appended(storage, "order-1", *new_events(5))
+    await reached(database, "shop.summaries", (9, id_bytes()), (3, None))
+    await reached(database, "shop.mail", (9, id_bytes()), (3, None))
+    await database.commit(Changes(rows=(RowChange("summaries", "a", "{}"),)))
+    recovery = await examine(storage, database, consumers=CONSUMERS)
+
+    done = await recover(storage, database, recovery)
+
+    head = Checkpoint(5, await event_id(storage, 5))
+    assert await standing(database) == {
+        "shop.summaries": [Checkpoint(0)] * 2,
+        "shop.mail": [head] * 2,
+    }
+    assert await database.count_rows("summaries") == 0
+    assert (done.rows, done.subscriptions) == (
+        {"summaries": 1},
+        {"shop.summaries": 0, "shop.mail": 5},
+    )
+    assert not (await examine(storage, database, consumers=CONSUMERS)).needed
+
+
+async def test_subscribers_can_go_on_earlier_or_begin_again(
+    storage: MemoryStorage, database: MemoryStorage
+) -> None:
+    await appended(storage, "order-1", *new_events(5))
+    await reached(database, "shop.mail", (9, id_bytes()))
+    await reached(database, "shop.audit", (9, id_bytes()))
+    recovery = await examine(storage, database)
+
+    await recover(storage, database, recovery, subscribers_from=3, rebuild=("shop.audit",))
+
+    assert await standing(database) == {
+        "shop.audit": [Checkpoint(0)],
+        "shop.mail": [Checkpoint(3, await event_id(storage, 3))],
+    }
+
+
+async def test_receipts_past_the_head_are_removed(
+    storage: MemoryStorage, database: MemoryStorage
+) -> None:
+    await appended(storage, "order-1", *new_events(2))
+    await appended(database, "order-1", *new_events(4))
+    await database.commit(Changes(receipts=(NewReceipt("mail", id_bytes(), b"1" * 16, "1"),)))
+    receipt = NewReceipt("mail", id_bytes(), b"1" * 16, "2")
+    await appended(database, "order-1", *new_events(1))
+
+    await database.commit(
+        Changes(
+            appends=(Append("order-2", ExpectedVersion.any(), new_events(1)),),
+            receipts=(receipt,),
+        )
+    )
+
+    recovery = await examine(storage, database)
+    done = await recover(storage, database, recovery)
+
+    assert (recovery.receipts, done.receipts) == (1, 1)
+    assert await database.receipt("mail", receipt.message_id) is None
+
+
+async def test_a_place_past_the_head_and_a_name_that_is_not_astray_are_refused(
+    storage: MemoryStorage, database: MemoryStorage
+) -> None:
+    await reached(database, "shop.mail", (9, id_bytes()))
+    recovery = await examine(storage, database)
+
+    with pytest.raises(ConfigurationError, match="head"):
+        await recover(storage, database, recovery, subscribers_from=1)
+    with pytest.raises(ConfigurationError, match="other"):
+        await recover(storage, database, recovery, rebuild=("other",))
+
+    assert await standing(database) == {
+        "shop.mail": [Checkpoint(9, (await database.subscriptions())[0].checkpoints[0].event_id)]
+    }
