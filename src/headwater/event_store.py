@@ -16,7 +16,9 @@ from headwater.errors import ConfigurationError, UnknownTypeError, WiringError
 from headwater.ids import new_id
 from headwater.messages import RawEvent
 from headwater.metadata import Recorded, current_context
-from headwater.ports.changes import Append, Appended, Changes, NewEvent
+from headwater.operations.stream_changes import change_stream
+from headwater.operations.stream_keeper import StreamKeeper
+from headwater.ports.changes import Append, Appended, Changes, NewEvent, StreamChange
 from headwater.ports.log import LogFilter, StoredEvent
 from headwater.ports.storage import Storage
 from headwater.serialization.codec import EventCodec
@@ -52,7 +54,7 @@ class EventData(msgspec.Struct, frozen=True):
     tags: tuple[str, ...] = ()
 
 
-class EventStore:
+class EventStore(StreamKeeper):
     """Appends events to streams and reads them back, on any storage; needs no `App`.
 
     Types are registered as they are appended, under ``<context>.<class-name>``; what is read
@@ -111,8 +113,9 @@ class EventStore:
             raise
 
     async def close(self) -> None:
-        """Close the storage; commits that wait are finished."""
+        """Close the storage; commits and snapshots that wait are finished."""
         try:
+            await self._units.write_snapshots()
             await self.storage.close()
         finally:
             if self._personal is not None:
@@ -255,6 +258,10 @@ class EventStore:
     def decider(self, decider: Decider[C, S, E]) -> StandaloneDecider[C, S, E]:
         """Return the streams of *decider*, each decision on which commits on its own."""
         return StandaloneDecider(self._units, decider)
+
+    async def _change(self, change: StreamChange, reason: str, actor: str | None) -> int:
+        at = self._units.clock.now()
+        return await change_stream(self.storage, change, reason=reason, actor=actor, at=at)
 
     def _new(self, event: object, envelope: Envelope) -> NewEvent:
         units = self._units

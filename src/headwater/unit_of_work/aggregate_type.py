@@ -10,6 +10,7 @@ from headwater.errors import ConcurrencyError, HistoryUnavailableError, UnitOfWo
 from headwater.ports.changes import RowChange
 from headwater.ports.rows import CollectionSpec
 from headwater.streams import ExpectedVersion
+from headwater.unit_of_work.difference import Difference, difference
 from headwater.unit_of_work.folding import AggregateFolding
 from headwater.unit_of_work.state_cache import StateCache
 from headwater.unit_of_work.state_row import StateRow
@@ -30,7 +31,7 @@ class AggregateType(Generic[A]):
         """
         self.cls = cls
         self._context, self._storage = context, sources.storage
-        codec = sources.codec
+        self._codec = codec = sources.codec
         self._state = StateRow(cls, context=context, codec=codec) if cls.stored_as_state else None
         folding: AggregateFolding[A] = AggregateFolding(cls, codec)
         self._states = StreamStates(folding, cls.loading_options(), sources, who=cls.__name__)
@@ -66,15 +67,22 @@ class AggregateType(Generic[A]):
             HistoryUnavailableError: the log can't show it.
             ValueError: a time has no zone, or a version is below 1.
         """
-        if self._state is not None:
-            shown = as_of if isinstance(as_of, datetime) else f"version {as_of}"
-            problem = "it is stored as state, and its events are not read back."
-            raise HistoryUnavailableError(f"{self.cls.__name__} {id}", as_of=shown, problem=problem)
+        self._check_has_history(id, as_of)
         loaded = await self._states.load_as_of(self.stream_id(id), id, as_of)
         if not loaded.found:
             return None
         loaded.state.replay((), past=True)
         return loaded.state
+
+    async def diff(
+        self, id: UUID | str | int, before: int | datetime, after: int | datetime | None
+    ) -> Difference:
+        """Return what differs between two versions or times; raises as `difference`."""
+        self._check_has_history(id, before)
+        stream = self.stream_id(id)
+        return await difference(
+            self._states, stream, id, before, after, log=self._storage, codec=self._codec
+        )
 
     async def load_onto(self, id: UUID | str | int, around: Tracked) -> Tracked:
         """Return a copy of its own for a child unit, with what the unit around has recorded.
@@ -107,6 +115,12 @@ class AggregateType(Generic[A]):
         if self._state is None or tracked.aggregate is None:
             raise UnitOfWorkError(f"{self.cls.__name__} {tracked.stream_id!r} has no row.")
         return self._state.written(tracked.aggregate, tracked)
+
+    def _check_has_history(self, id: UUID | str | int, as_of: int | datetime) -> None:
+        if self._state is not None:
+            shown = as_of if isinstance(as_of, datetime) else f"version {as_of}"
+            problem = "it is stored as state, and its events are not read back."
+            raise HistoryUnavailableError(f"{self.cls.__name__} {id}", as_of=shown, problem=problem)
 
     async def _load_state(self, id: UUID | str | int, stream_id: str, state: StateRow) -> Tracked:
         key = str(id)

@@ -8,6 +8,7 @@ from uuid import UUID
 from headwater.domain.decider import Decider
 from headwater.domain.header import stream_id
 from headwater.streams import ExpectedVersion
+from headwater.unit_of_work.difference import Difference, difference
 from headwater.unit_of_work.folding import DeciderFolding
 from headwater.unit_of_work.state_cache import StateCache
 from headwater.unit_of_work.stream_states import Loaded, StreamSources, StreamStates
@@ -29,7 +30,7 @@ class DeciderType(Generic[C, S, E]):
         Raises:
             ConfigurationError: it wants snapshots, and its state can't be read back from JSON.
         """
-        self._decider, self._context = decider, context
+        self._decider, self._context, self._sources = decider, context, sources
         folding: DeciderFolding[S] = DeciderFolding(decider, sources.codec)
         who = f"Decider {decider.name!r}"
         self._states = StreamStates(folding, decider.loading, sources, who=who)
@@ -72,3 +73,11 @@ class DeciderType(Generic[C, S, E]):
         if as_of is None:
             return await self._states.load(self.stream_id(id), id)
         return await self._states.load_as_of(self.stream_id(id), id, as_of)
+
+    async def diff(
+        self, id: UUID | str | int, before: int | datetime, after: int | datetime | None
+    ) -> Difference:
+        """Return what differs between two versions or times; raises as `difference`."""
+        log, codec = self._sources.storage, self._sources.codec
+        stream = self.stream_id(id)
+        return await difference(self._states, stream, id, before, after, log=log, codec=codec)

@@ -27,6 +27,10 @@ _DIGEST_BYTES: Final = 8
 _ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
+class Fields(dict[str, Any]):
+    """The attributes of an aggregate by name."""
+
+
 class Folding(Protocol[S]):
     """What one aggregate class or decider does with the events of a stream."""
 
@@ -68,6 +72,10 @@ class Folding(Protocol[S]):
         Raises:
             SerializationError: *text* is not of this state's type.
         """
+        ...
+
+    def parts(self, state: S) -> Any:
+        """Return what two states are compared by; nobody changes it."""
         ...
 
     def check_writable(self) -> None:
@@ -120,6 +128,10 @@ class AggregateFolding(Generic[A]):
         state.restore(cast("msgspec.Struct", kept), version)
         return state
 
+    def parts(self, state: A) -> Any:
+        names = self._cls.state_type().__struct_fields__
+        return Fields({name: getattr(state, name) for name in names if hasattr(state, name)})
+
     def check_writable(self) -> None:
         form_of(self._cls.state_type())
 
@@ -158,6 +170,9 @@ class DeciderFolding(Generic[S]):
 
     def read(self, id: Id, text: str, version: int) -> S:
         return cast("S", self._codec.decode_value(text, self._decider.state_type))
+
+    def parts(self, state: S) -> Any:
+        return state
 
     def check_writable(self) -> None:
         form_of(self._decider.state_type)

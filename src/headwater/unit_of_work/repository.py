@@ -6,6 +6,7 @@ from uuid import UUID
 
 from headwater.domain.aggregate import Aggregate
 from headwater.errors import AggregateNotFoundError, ConflictError, UnitOfWorkError
+from headwater.unit_of_work.difference import Difference
 from headwater.unit_of_work.tracking import Tracked
 
 if TYPE_CHECKING:
@@ -58,6 +59,25 @@ class Repository(Generic[A]):
             self._unit.aggregates.track(key, tracked)
         aggregate = tracked.aggregate
         return aggregate if isinstance(aggregate, self._type.cls) else None
+
+    async def diff(
+        self,
+        id: UUID | str | int,
+        before: int | datetime,
+        after: int | datetime | None = None,
+    ) -> Difference:
+        """Return which attributes differ between two versions or times, and the events between.
+
+        *before* may be 0: before the first event; without *after* it is compared with what is
+        stored now.
+
+        Raises:
+            HistoryUnavailableError: the log can't show one of the two, as in `get`.
+            LimitExceededError: more than `DIFFERENCE_EVENTS_MAX` events lie between them.
+            ValueError: *before* comes after *after*, or a time has no zone.
+        """
+        self._unit.check_open()
+        return await self._type.diff(id, before, after)
 
     def add(self, aggregate: A) -> None:
         """Take over a new *aggregate*; its stream must be empty at the commit.

@@ -1,12 +1,14 @@
 """Repositories outside a mediator: each call is a unit of work of its own."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from uuid import UUID
 
 from headwater.domain.aggregate import Aggregate
+from headwater.domain.decider import Decider
+from headwater.unit_of_work.difference import Difference
 
 if TYPE_CHECKING:
     from headwater.unit_of_work.repository import Repository
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 
 A = TypeVar("A", bound=Aggregate)
 T = TypeVar("T")
+C = TypeVar("C")
+S = TypeVar("S")
+E = TypeVar("E")
 
 
 class StandaloneRepository(Generic[A]):
@@ -38,6 +43,15 @@ class StandaloneRepository(Generic[A]):
         """Return the aggregate under *id* as it is stored now, or was *as_of*; None if there
         is none."""
         return await self._reading().find(id, as_of=as_of)
+
+    async def diff(
+        self,
+        id: UUID | str | int,
+        before: int | datetime,
+        after: int | datetime | None = None,
+    ) -> Difference:
+        """Return what differs between two versions or times; see `Repository.diff`."""
+        return await self._reading().diff(id, before, after)
 
     def _reading(self) -> "Repository[A]":
         return self._units.new(reads_only=True).repository(self._aggregate)
@@ -66,3 +80,42 @@ class StandaloneRepository(Generic[A]):
             return await result if isawaitable(result) else cast("T", result)
 
         return (await self._units.run(work)).result
+
+
+class StandaloneDecider(Generic[C, S, E]):
+    """The streams of one decider, for scripts and services without a mediator."""
+
+    def __init__(self, units: "Units", decider: Decider[C, S, E]) -> None:
+        self._units, self._decider = units, decider
+
+    async def decide(self, id: UUID | str | int, command: C) -> Sequence[E]:
+        """Decide on *command* and commit the new events; again from the start on conflict.
+
+        Raises:
+            ConflictError: still in conflict after the last rerun.
+        """
+
+        async def work(unit: "UnitOfWork") -> Sequence[E]:
+            return await unit.decide(self._decider, id, command)
+
+        return (await self._units.run(work)).result
+
+    async def state(self, id: UUID | str | int, *, as_of: int | datetime | None = None) -> S:
+        """Return the state of the stream of *id* now, or as of a version or an aware datetime.
+
+        Of a stream that is not there it is the state that all begin with.
+
+        Raises:
+            HistoryUnavailableError: the log can't show it as it was then.
+        """
+        loaded = await self._units.decider_type(self._decider).load(id, as_of=as_of)
+        return cast("S", loaded.state)
+
+    async def diff(
+        self,
+        id: UUID | str | int,
+        before: int | datetime,
+        after: int | datetime | None = None,
+    ) -> Difference:
+        """Return what differs between two versions or times; see `Repository.diff`."""
+        return await self._units.decider_type(self._decider).diff(id, before, after)

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -123,6 +123,14 @@ class StreamStates(Generic[S]):
                     return Loaded(basis.state, basis.version, basis.found)
         stretch = await read_all(self._storage, stream_id, codec=self._codec, upto=version)
         return self._folded(id, stretch)
+
+    def begin(self, id: Id) -> S:
+        """Return the state before the first event."""
+        return self._folding.begin(id)
+
+    def parts(self, state: S) -> Any:
+        """Return what two states are compared by."""
+        return self._folding.parts(state)
 
     # --------------------------------------------------------------------- where from
 

@@ -144,6 +144,10 @@ class Units:
             if cache is not None:
                 cache.clear()
 
+    async def write_snapshots(self, *, seconds: float | None = None) -> None:
+        """Return when no snapshot waits to be written; after *seconds* the rest is dropped."""
+        await self._snapshot_writer.drain(seconds=seconds)
+
     async def prepare(
         self,
         *,
@@ -236,7 +240,7 @@ class Units:
             self._idle = asyncio.Event()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._idle.wait(), seconds)
-        await self._snapshot_writer.drain(seconds=max(0.0, until - time.monotonic()))
+        await self.write_snapshots(seconds=max(0.0, until - time.monotonic()))
 
     async def _run(
         self,
