@@ -128,4 +128,4 @@ async def test_a_pruner_goes_on_after_a_storage_was_busy(
 )
 def test_a_retention_that_makes_no_sense_is_refused(wrong: dict[str, timedelta]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(wrong))):
-        Retention(**wrong)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] # wrong
+        Retention(**wrong)  # type: ignore[arg-type] # meant to be wrong

@@ -24,6 +24,7 @@ from headwater.mediator.sending import Publisher, Receipt, Sender
 from headwater.mediator.streaming import Stream
 from headwater.messages import Request
 from headwater.metadata import MessageContext
+from headwater.operations.retention import Pruner, Retention
 from headwater.ports.container import Container, Scope
 from headwater.ports.storage import Storage
 from headwater.serialization.personal.personal_data import PersonalData
@@ -49,7 +50,8 @@ class App:
     are further storages by name, for projections that live in one. *personal_data* says where the
     keys of personal fields are. *on_error* hears of failures
     that no caller sees. *strategy* says how `publish` runs handlers, *unheard* what it does where
-    there are none. With ``run_subscriptions=False`` this process sends and publishes only, and
+    there are none. *retention* says how long receipts and ids of erased events are kept; by
+    default, for ever. With ``run_subscriptions=False`` this process sends and publishes only, and
     leaves the subscriptions to others.
     """
 
@@ -67,6 +69,7 @@ class App:
         strategy: Strategy = Strategy.PARALLEL,
         unheard: Unheard = Unheard.WARN_ONCE,
         limits: Limits = DEFAULT_LIMITS,
+        retention: Retention | None = None,
         run_subscriptions: bool = True,
     ) -> None:
         """Make an app called *name*, which is also the context of what belongs to no other.
@@ -85,6 +88,7 @@ class App:
         self._providers = tuple(providers)
         self._provide = dict(provide or {})
         self._on_error, self._limits = on_error, limits
+        self._retention = retention
         self._strategy, self._unheard = strategy, unheard
         self._run_subscriptions = run_subscriptions
         self._contexts: list[BoundedContext] = []
@@ -180,6 +184,11 @@ class App:
             runners = wiring.runners if self._run_subscriptions else ()
             self._subscriptions = Subscriptions(self.storage, runners)
             await self._subscriptions.start()
+            if self._retention is not None:
+                for storage in (self.storage, *self._databases.values()):
+                    pruner = Pruner(storage, self._retention, clock=self.clock)
+                    opened.push_async_callback(pruner.stop)
+                    pruner.start()
             return opened.pop_all()
 
     async def stop(self, *, grace: Duration = GRACE_SECONDS) -> None:
