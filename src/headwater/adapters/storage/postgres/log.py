@@ -22,6 +22,9 @@ SCAN_POSITIONS_MAX: Final = 2 * PAGE_EVENTS_MAX
 SCAN_TAGGED_MAX: Final = 5_000
 """How many events with the rarest of the wanted tags one page looks through."""
 
+SCAN_MIN: Final = 1_000
+"""How many of either a page looks through where nearly all match, if its limit is not above."""
+
 _POSITION_MAX: Final = 2**63 - 1
 _NO_TAGS: Final = ()
 
@@ -38,15 +41,16 @@ _META: Final = (
     "NULL::json, head, scanned_to, {begins_at}, NULL::bytea, NULL::text, NULL::text, "
     "NULL::text, NULL::json, NULL::text[] FROM page"
 )
-# Which of the tags ($3) is the rarest from here on, and where its next events stand.
-_CANDIDATES: Final = (
+# Which of the tags ($4) is the rarest from here on, and where its next events stand.
+_RAREST: Final = (
     "rarest AS MATERIALIZED (SELECT tag, more FROM (SELECT tag, (SELECT count(*) FROM (SELECT "
     "FROM {schema}.event_tags AS e WHERE e.tag = t.tag AND e.position > $1::bigint "
-    "LIMIT {tagged_max} + 1) AS found) AS more FROM unnest($3::text[]) AS t (tag)) AS counted "
+    "LIMIT $3::bigint + 1) AS found) AS more FROM unnest($4::text[]) AS t (tag)) AS counted "
     "ORDER BY more LIMIT 1), "
-    "candidates AS MATERIALIZED (SELECT position FROM {schema}.event_tags "
-    'WHERE tag = (SELECT tag COLLATE "C" FROM rarest) AND position > $1::bigint '
-    "ORDER BY position LIMIT {tagged_max}), "
+)
+_TAGGED: Final = (
+    'SELECT position AS place FROM {schema}.event_tags WHERE tag = (SELECT tag COLLATE "C" '
+    "FROM rarest) AND position > $1::bigint ORDER BY position"
 )
 
 
@@ -110,7 +114,7 @@ class LogStatements:
         Raises:
             LogRewoundError: the event at *after* is not the one that *after_id* names.
         """
-        values: list[Any] = [after, limit]
+        values: list[Any] = [after, limit, _span(where, limit)]
         values += (sorted(some) for some in (where.tags, where.types, where.categories) if some)
         meta, *rows = await connection.fetch(self._page(where), *values)
         head, scanned_to, begins_at = meta[7], meta[8], meta[9]
@@ -138,26 +142,42 @@ class LogStatements:
         return found
 
     def _page_for(self, where: LogFilter) -> str:
-        schema, candidates, source = self._schema, "", f"{self._schema}.events"
-        ends = f"least($1::bigint + {SCAN_POSITIONS_MAX}, position)"
+        schema, rarest, source = self._schema, "", f"{self._schema}.events"
+        ends = "least($1::bigint + $3::bigint, position)"
         if where.tags:
-            candidates = _CANDIDATES.format(schema=schema, tagged_max=SCAN_TAGGED_MAX)
-            source = f"candidates JOIN {schema}.events USING (position)"
-            ends = (
-                f"CASE WHEN (SELECT more FROM rarest) > {SCAN_TAGGED_MAX} "
-                f"THEN (SELECT max(position) FROM candidates) ELSE position END"
+            rarest, tagged = _RAREST.format(schema=schema), _TAGGED.format(schema=schema)
+            # Event by event along the index, whatever the server believes to be in the tables.
+            source = (
+                f"({tagged} LIMIT $3::bigint) AS tagged CROSS JOIN LATERAL "
+                f"(SELECT * FROM {schema}.events WHERE position = place LIMIT 1) AS found"
             )
+            ends = (
+                f"CASE WHEN (SELECT more FROM rarest) > $3::bigint "
+                f"THEN ({tagged} OFFSET $3::bigint - 1 LIMIT 1) ELSE position END"
+            )
+        order = "place" if where.tags else "position"
         meta = _META.format(
             ends_at=f"uuid_send({id_at(schema, 'scanned_to')})",
             begins_at=f"uuid_send({id_at(schema, '$1::bigint')})",
         )
         terms = " AND ".join(_terms(where))
         return (
-            f"WITH {candidates}page AS MATERIALIZED (SELECT position AS head, "
+            f"WITH {rarest}page AS MATERIALIZED (SELECT position AS head, "
             f"greatest($1::bigint, {ends}) AS scanned_to FROM {schema}.head) "
             f"SELECT * FROM ({meta} UNION ALL (SELECT {_COLUMNS} FROM {source} "
-            f"WHERE {terms} ORDER BY position LIMIT $2::bigint)) AS rows ORDER BY position"
+            f"WHERE {terms} ORDER BY {order} LIMIT $2::bigint)) AS rows ORDER BY position"
         )
+
+
+def _span(where: LogFilter, limit: int) -> int:
+    """Return how many positions, or events with the rarest tag, a page looks through.
+
+    Not more than it needs where nearly all of them match: a server that has not yet counted
+    what is in its tables may read all of it before it takes the first.
+    """
+    if where.types or where.categories or len(where.tags) > 1:
+        return SCAN_TAGGED_MAX if where.tags else SCAN_POSITIONS_MAX
+    return max(limit, SCAN_MIN)
 
 
 def id_at(schema: str, position: str) -> str:
@@ -167,12 +187,12 @@ def id_at(schema: str, position: str) -> str:
 
 
 def _terms(where: LogFilter) -> Iterable[str]:
-    place = 3
+    place = 4
     if where.tags:
         yield f"tags @> ${place}::text[]"
         place += 1
     else:
-        yield f"position > $1::bigint AND position <= $1::bigint + {SCAN_POSITIONS_MAX}"
+        yield "position > $1::bigint AND position <= $1::bigint + $3::bigint"
     if where.types:
         yield f"type = ANY(${place}::text[])"
         place += 1

@@ -27,10 +27,11 @@ _NEXT: Final = (
     "(SELECT stream_id FROM {schema}.streams WHERE stream_id {after} "
     "AND (version > 0 OR state <> 'open') ORDER BY stream_id LIMIT 1))"
 )
+_INSIDE: Final = "name IS NOT NULL AND ($2::text IS NULL OR name < $2)"
 _NAMES: Final = (
     "WITH RECURSIVE names (name) AS ("
-    "SELECT {first} UNION ALL SELECT {next} FROM names WHERE name IS NOT NULL) "
-    "SELECT name FROM names WHERE name IS NOT NULL AND ($2::text IS NULL OR name < $2) LIMIT $3"
+    f"SELECT {{first}} UNION ALL SELECT {{next}} FROM names WHERE {_INSIDE}) "
+    f"SELECT name FROM names WHERE {_INSIDE} LIMIT $3"
 )
 _Range: TypeAlias = tuple[str, str | None]
 
