@@ -11,6 +11,7 @@ usage: python3 run.py COMMAND [ARGUMENTS]
 
 The first run makes .venv and installs into it, with uv if there is one or pip can get it,
 otherwise with pip; later runs do so again only when what is to be installed has changed.
+Tests need PostgreSQL's server programs too: on Debian and Ubuntu, root gets them with apt-get.
 What this script has to say goes to stderr; stdout belongs to the command.
 """
 
@@ -37,6 +38,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 LOCKED = ROOT / "requirements-dev.txt"
 STAMP = VENV / "headwater-installed"
+POSTGRES = Path("/usr/lib/postgresql")
 CHECKED = ("src", "tests", "examples", "benchmarks", "run.py")
 
 Command = Callable[[Sequence[str]], int]
@@ -152,6 +154,32 @@ def install_with_pip() -> bool:
     )
 
 
+# ---------------------------------------------------------------------------------- PostgreSQL
+
+
+def prepare_postgres() -> None:
+    """Install PostgreSQL's server for the tests where that can be done; else say what to do."""
+    with one_at_a_time():
+        if has_postgres():
+            return
+        problem = "PostgreSQL's server programs (initdb, pg_ctl) are not there"
+        if os.name == "posix" and os.geteuid() == 0 and shutil.which("apt-get"):
+            say("Installing PostgreSQL's server for the tests: apt-get install postgresql.")
+            apt = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--yes")
+            run(*apt, "update")  # what it could not reach, the installation may not need
+            if run(*apt, "--no-install-recommends", "install", "postgresql") and has_postgres():
+                return
+            problem = "PostgreSQL could not be installed; the reason stands above"
+    say(
+        f"{problem}. Tests that need them are skipped. Debian and Ubuntu: apt install postgresql. "
+        "Elsewhere: install PostgreSQL and put its programs on PATH."
+    )
+
+
+def has_postgres() -> bool:
+    return shutil.which("initdb") is not None or any(POSTGRES.glob("*/bin/initdb"))
+
+
 # --------------------------------------------------------------------------------- the commands
 
 
@@ -165,6 +193,7 @@ def demo(arguments: Sequence[str]) -> int:
 
 def test(arguments: Sequence[str]) -> int:
     prepare()
+    prepare_postgres()
     os.chdir(ROOT)
     return hand_over("-m", "pytest", *arguments)
 

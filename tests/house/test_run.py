@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -135,6 +136,80 @@ def test_what_an_installer_prints_goes_to_stderr(capfd: pytest.CaptureFixture[st
 
     assert succeeded
     assert capfd.readouterr() == ("", "installing\n")
+
+
+# --------------------------------------------------------------------------------- PostgreSQL
+
+
+class Machine:
+    """A machine without PostgreSQL, whose apt-get installs it if it works."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ran: list[str] = []
+        self.apt_works, self.programs, self.user = True, {"apt-get"}, 0
+        self._server = folder / "15" / "bin" / "initdb"
+        monkeypatch.setattr(run, "ROOT", folder)
+        monkeypatch.setattr(run, "POSTGRES", folder)
+        monkeypatch.setattr(run, "run", self._run)
+        monkeypatch.setattr(os, "geteuid", lambda: self.user)
+        monkeypatch.setattr(shutil, "which", self._which)
+
+    def install(self) -> None:
+        self._server.parent.mkdir(parents=True)
+        self._server.touch()
+
+    def _run(self, *command: str) -> bool:
+        self.ran.append(" ".join(command[command.index("apt-get") :]))
+        if "install" in command and self.apt_works:
+            self.install()
+        return self.apt_works
+
+    def _which(self, program: str) -> str | None:
+        return program if program in self.programs else None
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    return Machine(tmp_path, monkeypatch)
+
+
+def test_a_postgres_that_is_there_is_not_installed(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine.install()
+
+    run.prepare_postgres()
+
+    assert machine.ran == []
+    assert capsys.readouterr() == ("", "")
+
+
+def test_root_gets_postgres_with_apt_and_is_told(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run.prepare_postgres()
+
+    assert machine.ran[-1] == "apt-get --yes --no-install-recommends install postgresql"
+    said = capsys.readouterr()
+    assert "apt-get install postgresql" in said.err
+    assert "skipped" not in said.err
+    assert said.out == ""
+
+
+@pytest.mark.parametrize("lacking", ["root", "apt-get", "a package"])
+def test_where_postgres_can_not_be_installed_it_is_said_what_to_do(
+    machine: Machine, capsys: pytest.CaptureFixture[str], lacking: str
+) -> None:
+    if lacking == "root":
+        machine.user = 1000
+    if lacking == "apt-get":
+        machine.programs.clear()
+    machine.apt_works = False
+
+    run.prepare_postgres()
+
+    assert bool(machine.ran) == (lacking == "a package")
+    assert "apt install postgresql" in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------------------ the lock file

@@ -19,8 +19,9 @@ class SubscriptionStatements:
         # All partitions or none, also when two open it at once: the second waits for the first
         # at partition 0, finds that it is there and makes no other.
         insert = f"INSERT INTO {schema}.checkpoints (subscription, partition, position, event_id)"
+        event_id = id_at(schema, "$3::bigint")
         self._insert: Final = (
-            f"WITH first AS ({insert} VALUES ($1::text, 0, $3::bigint, {id_at(schema, '$3::bigint')}) "
+            f"WITH first AS ({insert} VALUES ($1::text, 0, $3::bigint, {event_id}) "
             f"ON CONFLICT DO NOTHING RETURNING position, event_id) "
             f"{insert} SELECT $1::text, n, position, event_id "
             f"FROM first CROSS JOIN generate_series(1, $2::int - 1) AS n"
