@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from headwater.clock import SystemClock
 from headwater.event_store import EventStore
 from headwater.ports.log import LogFilter
-from headwater.ports.storage import Storage
+from headwater.ports.storage import Checkpoint, Storage
 from headwater.projections.consumer import ProjectionConsumer
 from headwater.projections.projection import Folds
 from headwater.serialization.codec import EventCodec
@@ -99,6 +99,11 @@ class Workbench:
     def status(self, name: str) -> SubscriptionStatus:
         assert self.subscriptions is not None
         return next(each for each in self.subscriptions.status() if each.name == name)
+
+    async def checkpoints(self, name: str) -> list[Checkpoint]:
+        """Return what is stored of a subscription that was opened before."""
+        found = {each.name: each.checkpoints for each in await self.target.subscriptions()}
+        return list(found[name])
 
     async def balance(self, account: str) -> Balance | None:
         return await self.units.new().collection(Balance).get(account)

@@ -1,6 +1,6 @@
 """Pages: one page of the log dealt to partitions, worked, and blamed on the right event."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from headwater.errors import (
     CheckpointConflictError,
@@ -10,9 +10,10 @@ from headwater.errors import (
     SubscriptionFailedError,
 )
 from headwater.ports.changes import Changes, CheckpointMove
-from headwater.ports.log import LogPage
-from headwater.ports.storage import Storage
+from headwater.ports.log import LogPage, StoredEvent
+from headwater.ports.storage import Checkpoint, Storage
 from headwater.serialization.codec import EventCodec
+from headwater.subscriptions.cursor import position_of
 from headwater.subscriptions.subscription import (
     Arrival,
     Batch,
@@ -37,20 +38,37 @@ class Pages:
     ) -> None:
         self._subscription, self._consumer = subscription, consumer
         self._target, self._codec = target, codec
-        self.checkpoints: list[int] = []
+        self.checkpoints: list[Checkpoint] = []
 
-    async def load(self, *, head: int) -> None:
-        """Load the checkpoints; a new subscription is stored, from *head* if it starts there."""
-        self.checkpoints = list(
-            await self._target.open_subscription(
-                self._subscription.name,
-                partitions=self._subscription.partitions,
-                start_after=head if self._subscription.from_now else 0,
-            )
+    async def load(self, *, head: int) -> bool:
+        """Load the checkpoints; a new subscription is stored, from *head* if it starts there.
+
+        Return whether one has gone back meanwhile, or to another event: somebody has reset it.
+        """
+        before = self.checkpoints
+        stored = await self._target.open_subscription(
+            self._subscription.name,
+            partitions=self._subscription.partitions,
+            start_after=head if self._subscription.from_now else 0,
         )
+        self.checkpoints = list(stored)
+        return any(map(_was_reset, before, stored))
 
-    async def work(self, page: LogPage) -> int:
-        """Work *page*; return the position up to which everything is committed now.
+    @property
+    def lowest(self) -> Checkpoint:
+        """The checkpoint of the partition that is furthest behind."""
+        return min(self.checkpoints, key=position_of)
+
+    async def check_not_outrun(self) -> None:
+        """Pass if all checkpoints stand in the storage where they stand here.
+
+        Raises:
+            CheckpointConflictError: another worker has moved one, or somebody has reset it.
+        """
+        await self._check_not_outrun(range(len(self.checkpoints)))
+
+    async def work(self, page: LogPage) -> Checkpoint:
+        """Work *page*; return the place up to which everything is committed now.
 
         Raises:
             SubscriptionFailedError: an event failed; what came before it is committed.
@@ -61,27 +79,35 @@ class Pages:
         failed = await self._work(batches) if batches else None
         failed = failed or failure
         if failed is not None:
-            await self._check_not_outrun(failed[0].partition)
+            # Lay nothing to an event that another worker has done meanwhile: its effects may be
+            # what made ours fail.
+            await self._check_not_outrun((failed[0].partition,))
             raise self._failure(*failed)
         return scanned_to
 
-    async def store_idle(self, scanned_to: int, *, behind_min: int) -> None:
-        """Move the checkpoints that stand *behind_min* or more behind *scanned_to* there.
+    async def store_idle(self, reached: Checkpoint, *, behind_min: int) -> None:
+        """Move the checkpoints that stand *behind_min* or more behind *reached* there.
 
-        Only for a position up to which everything is committed.
+        Those too whose event is not known yet. Only for a place up to which everything is
+        committed.
         """
         moves = tuple(
-            CheckpointMove(self._subscription.name, partition, checkpoint, scanned_to)
+            CheckpointMove(
+                *(self._subscription.name, partition, checkpoint.position),
+                *(reached.position, reached.event_id),
+            )
             for partition, checkpoint in enumerate(self.checkpoints)
-            if scanned_to - checkpoint >= behind_min
+            if reached.position - checkpoint.position >= behind_min
+            or _can_be_named(checkpoint, reached)
         )
         if moves:
             await self._target.commit(Changes(checkpoints=moves))
             for move in moves:
-                self.checkpoints[move.partition] = scanned_to
+                self.checkpoints[move.partition] = reached
 
-    def _decode(self, page: LogPage) -> tuple[list[Arrival], int, _Failure | None]:
+    def _decode(self, page: LogPage) -> tuple[list[Arrival], Checkpoint, _Failure | None]:
         arrivals: list[Arrival] = []
+        preceding: StoredEvent | None = None
         for stored in page.events:
             arrival = Arrival(stored, None)
             try:
@@ -90,20 +116,26 @@ class Pages:
                 for part, payload in self._codec.read(stored):
                     if part is stored or self._takes(part.type):
                         arrived.append(arrival := Arrival(part, payload))
+                        arrival.preceding = preceding
                         arrival.key = self._consumer.key_of(arrival)
                         arrival.partition = partition_of(arrival.key, len(self.checkpoints))
             except Exception as error:  # noqa: BLE001 - told after what comes before it
-                return arrivals, stored.position - 1, (arrival, error)
+                # Nothing arrived where nothing precedes, so that this moves no checkpoint.
+                reached = (
+                    Checkpoint(preceding.position, preceding.id) if preceding else Checkpoint(0)
+                )
+                return arrivals, reached, (arrival, error)
             arrivals += arrived
-        return arrivals, page.scanned_to, None
+            preceding = stored
+        return arrivals, Checkpoint(page.scanned_to, page.event_id), None
 
     def _takes(self, type: str) -> bool:
         return not self._subscription.takes or type in self._subscription.takes
 
-    def _deal(self, arrivals: Sequence[Arrival], scanned_to: int) -> list[Batch]:
+    def _deal(self, arrivals: Sequence[Arrival], scanned_to: Checkpoint) -> list[Batch]:
         dealt: dict[int, list[Arrival]] = {}
         for arrival in arrivals:
-            if arrival.stored.position > self.checkpoints[arrival.partition]:
+            if arrival.stored.position > self.checkpoints[arrival.partition].position:
                 dealt.setdefault(arrival.partition, []).append(arrival)
         name = self._subscription.name
         return [
@@ -146,21 +178,16 @@ class Pages:
                 return failure
         return None
 
-    async def _check_not_outrun(self, partition: int) -> None:
-        """Lay nothing to an event that another worker has done meanwhile.
-
-        Its effects may be what made ours fail.
-        """
+    async def _check_not_outrun(self, partitions: Iterable[int]) -> None:
         stored = await self._target.open_subscription(
             self._subscription.name, partitions=len(self.checkpoints), start_after=0
         )
-        if stored[partition] != self.checkpoints[partition]:
-            raise CheckpointConflictError(
-                self._subscription.name,
-                partition,
-                expected=self.checkpoints[partition],
-                actual=stored[partition],
-            )
+        for partition in partitions:
+            expected, actual = self.checkpoints[partition].position, stored[partition].position
+            if expected != actual:
+                raise CheckpointConflictError(
+                    self._subscription.name, partition, expected=expected, actual=actual
+                )
 
     def _failure(self, arrival: Arrival, error: Exception) -> SubscriptionFailedError:
         stored = arrival.stored
@@ -171,6 +198,21 @@ class Pages:
         )
         failure.__cause__ = error
         return failure
+
+
+def _was_reset(ours: Checkpoint, stored: Checkpoint) -> bool:
+    return stored.position < ours.position or (
+        stored.position == ours.position and ours.event_id not in (None, stored.event_id)
+    )
+
+
+def _can_be_named(checkpoint: Checkpoint, reached: Checkpoint) -> bool:
+    """Return whether only now it is known which event *checkpoint* has behind it."""
+    return (
+        checkpoint.event_id is None
+        and 0 < checkpoint.position <= reached.position
+        and reached.event_id is not None
+    )
 
 
 def _lies_in_an_event(error: Exception) -> bool:

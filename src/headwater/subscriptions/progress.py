@@ -4,7 +4,7 @@ import asyncio
 import heapq
 from itertools import count
 
-from headwater.errors import SubscriptionFailedError, WaitTimeoutError
+from headwater.errors import LogRewoundError, SubscriptionFailedError, WaitTimeoutError
 
 
 class Progress:
@@ -16,6 +16,10 @@ class Progress:
         self._order = count()
         self._failure: SubscriptionFailedError | None = None
         self.position = 0
+
+    def begin_at(self, position: int) -> None:
+        """Set the position, back too: what lies behind it is to be done again."""
+        self.position = position
 
     def reach(self, position: int) -> None:
         """Set the position and wake those who wait for it."""
@@ -32,6 +36,11 @@ class Progress:
             if not future.done():
                 future.set_result(None)
         self._waiting.clear()
+
+    @property
+    def _void(self) -> bool:
+        """Whether the position is one of a log that is there no more."""
+        return self._failure is not None and isinstance(self._failure.__cause__, LogRewoundError)
 
     def restart(self) -> None:
         """Forget the failure."""
@@ -52,7 +61,7 @@ class Progress:
             SubscriptionFailedError: the subscription stopped before it.
             WaitTimeoutError: it was not reached within *seconds*.
         """
-        if self.position >= position:
+        if self.position >= position and not self._void:
             return
         self.check()
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -11,7 +11,6 @@ from headwater.clock import Clock
 from headwater.errors import (
     CheckpointConflictError,
     ConflictError,
-    LogRewoundError,
     StorageBusyError,
     StorageError,
     StorageFullError,
@@ -19,8 +18,9 @@ from headwater.errors import (
 )
 from headwater.metadata import CURRENT_CONTEXT
 from headwater.ports.log import Log
-from headwater.ports.storage import Storage
+from headwater.ports.storage import Checkpoint, Storage
 from headwater.serialization.codec import EventCodec
+from headwater.subscriptions.cursor import Cursor
 from headwater.subscriptions.pages import Pages
 from headwater.subscriptions.progress import Progress
 from headwater.subscriptions.status import SubscriptionState, SubscriptionStatus
@@ -32,6 +32,9 @@ NEWS_SECONDS: Final = 5.0
 
 IDLE_POSITIONS_MAX: Final = 1000
 """How far the stored checkpoint of a partition without events may stay behind."""
+
+LOOK_SECONDS: Final = 1.0
+"""How often the runner looks at most, once it has caught up, whether its checkpoints were reset."""
 
 TRY_AGAIN_SECONDS: Final = 0.2
 """How long the runner waits after a storage was busy or full, or others were always faster."""
@@ -69,6 +72,9 @@ class Runner:
         self.progress = Progress(subscription.name)
         self._pages = Pages(subscription, consumer, target=target, codec=codec)
         self._log, self._clock = log, clock
+        # Everything before it is committed.
+        self._cursor = Cursor(log, f"Subscription {subscription.name!r}")
+        self._looked = 0.0
         self._state = SubscriptionState.STARTING
         self._head = 0
         self._failure: SubscriptionFailedError | None = None
@@ -84,16 +90,22 @@ class Runner:
         """Load the checkpoints, and store the subscription if it is new.
 
         Raises:
-            LogRewoundError: a checkpoint is past the end of the log.
+            LogRewoundError: the log is not the one in which a checkpoint was set.
         """
-        await self._pages.load(head=await self._log.head())
+        await self._load()
+        self._begin_at(self._pages.lowest)
+
+    async def _load(self) -> bool:
+        """Load and verify the checkpoints; return whether they were reset meanwhile."""
+        reset = await self._pages.load(head=await self._log.head())
         # The head is looked at again: another process may have moved a checkpoint meanwhile.
         self._head = await self._log.head()
-        furthest = max(self._pages.checkpoints)
-        if furthest > self._head:
-            who = f"Subscription {self.subscription.name!r}"
-            raise LogRewoundError(who, position=furthest, head=self._head)
-        self.progress.reach(min(self._pages.checkpoints))
+        await self._cursor.verify(self._pages.checkpoints, head=self._head)
+        return reset
+
+    def _begin_at(self, checkpoint: Checkpoint) -> None:
+        self._cursor.at = checkpoint
+        self.progress.begin_at(checkpoint.position)
 
     @property
     def running(self) -> bool:
@@ -146,7 +158,7 @@ class Runner:
             self._state,
             self.progress.position,
             max(self._head, self.progress.position),
-            tuple(self._pages.checkpoints),
+            tuple(checkpoint.position for checkpoint in self._pages.checkpoints),
             str(failure) if failure else None,
             failure.position if failure else None,
         )
@@ -176,19 +188,17 @@ class Runner:
     async def _turn(self) -> None:
         try:
             if self._outrun:
-                await self.open()
+                await self._load_again()
                 self._outrun = False
-            page = await self._log.read_log(
-                # Partitions without events are stored late: the progress is further than they.
-                after=max(self.progress.position, min(self._pages.checkpoints)),
-                where=self.subscription.wanted,
-                limit=self.subscription.page_events,
+            page = await self._cursor.read(
+                self.subscription.wanted, limit=self.subscription.page_events
             )
             self._head = page.head
             begun = time.monotonic()
             done = await self._pages.work(page)
             await self._pages.store_idle(done, behind_min=IDLE_POSITIONS_MAX)
-            self.progress.reach(done)
+            self._cursor.at = done
+            self.progress.reach(done.position)
             if page.scanned_to < page.head:
                 self._state = SubscriptionState.CATCHING_UP
                 return
@@ -196,30 +206,59 @@ class Runner:
             if page.events:
                 took = time.monotonic() - begun
                 await asyncio.sleep(min(took, PAGE_REST_SECONDS_MAX))
-            await self._wait_for_news(page.scanned_to)
+            await self._wait_for_news(seconds=await self._look_after_checkpoints())
         except CheckpointConflictError:
-            # Another process works on this subscription too and was first; nothing of ours was
-            # written. Go on from where it left the checkpoints.
+            # Another process works on this subscription too and was first, or an operator has
+            # reset it; nothing of ours was written. Go on from where the checkpoints are.
             self._outrun = True
         except (StorageBusyError, StorageFullError, ConflictError) as error:
             # It may pass by itself, and nothing was written: begin this page again.
             _log.warning("Subscription %r tries again: %s", self.subscription.name, error)
             await self._clock.sleep(TRY_AGAIN_SECONDS)
 
+    async def _load_again(self) -> None:
+        """Go on from the checkpoints as they are; further back than here, if they were reset."""
+        reset = await self._load()
+        lowest = self._pages.lowest
+        if reset:
+            _log.warning(
+                "Subscription %r was reset and goes on after position %s",
+                self.subscription.name,
+                lowest.position,
+            )
+            self._begin_at(lowest)
+        elif lowest.position > self._cursor.at.position:
+            # Partitions without events are stored late: mostly this one is further than they.
+            self._begin_at(lowest)
+
+    async def _look_after_checkpoints(self) -> float:
+        """Look, now and then, whether somebody has moved a checkpoint; return when to look again.
+
+        Whoever moves one to where another partition stands anyway would not be noticed by the
+        next commit.
+        """
+        if time.monotonic() - self._looked < LOOK_SECONDS:
+            return LOOK_SECONDS
+        await self._pages.check_not_outrun()
+        self._looked = time.monotonic()
+        return NEWS_SECONDS
+
     async def _store_last(self) -> None:
         try:
-            await self._pages.store_idle(self.progress.position, behind_min=1)
+            await self._pages.store_idle(self._cursor.at, behind_min=1)
         except CheckpointConflictError:
             _log.debug("Subscription %r goes on elsewhere", self.subscription.name)
 
-    async def _wait_for_news(self, after: int) -> None:
+    async def _wait_for_news(self, *, seconds: float) -> None:
         if self._stopping:
             return
-        self._waiting = asyncio.ensure_future(self._log.wait_for_news(after, seconds=NEWS_SECONDS))
+        self._waiting = asyncio.ensure_future(
+            self._log.wait_for_news(self._cursor.at.position, seconds=seconds)
+        )
         try:
             await asyncio.wait((self._waiting,))
             if not self._waiting.cancelled():
-                self._waiting.result()
+                self._cursor.check_head(self._waiting.result())
         finally:
             self._waiting.cancel()
             self._waiting = None

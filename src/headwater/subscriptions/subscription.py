@@ -10,6 +10,7 @@ import msgspec
 from headwater.metadata import Recorded
 from headwater.ports.changes import CheckpointMove
 from headwater.ports.log import EVERYTHING, LogFilter, StoredEvent
+from headwater.ports.storage import Checkpoint
 from headwater.serialization.envelope import recorded
 
 PARTITIONS: Final = 16
@@ -39,13 +40,15 @@ class Arrival:
 
     If upcasters made it, `stored` is as if it had been stored that way (`EventCodec.read`).
     Several that were made of one event have its position, and follow on one another.
+    `preceding` is what stands before it on its page as it is stored, whoever that is for.
     """
 
-    __slots__ = ("_recorded", "key", "partition", "payload", "stored")
+    __slots__ = ("_recorded", "key", "partition", "payload", "preceding", "stored")
 
     def __init__(self, stored: StoredEvent, payload: object) -> None:
         self.stored, self.payload = stored, payload
         self.key, self.partition = "", 0
+        self.preceding: StoredEvent | None = None
         self._recorded: Recorded[Any] | None = None
 
     @property
@@ -77,8 +80,8 @@ class Batch:
         partition: int,
         arrivals: Sequence[Arrival],
         *,
-        before: int,
-        scanned_to: int,
+        before: Checkpoint,
+        scanned_to: Checkpoint,
     ) -> None:
         """Move the checkpoint from *before* to *scanned_to* when all *arrivals* are done."""
         self._subscription, self.partition = subscription, partition
@@ -90,18 +93,27 @@ class Batch:
         """Whether all arrivals were made of one stored event."""
         return self.arrivals[0].stored.position == self.arrivals[-1].stored.position
 
-    def reached(self, worked: Worked) -> int:
+    def reached(self, worked: Worked) -> Checkpoint:
         """Return where the checkpoint stands after *worked*; never within a stored event."""
         if worked.failure is None:
             return self._scanned_to
-        return self.arrivals[worked.done].stored.position - 1
+        return self._up_to(self.arrivals[worked.done])
+
+    def _up_to(self, arrival: Arrival) -> Checkpoint:
+        """Return the last place before *arrival* at which it is known which event stands there."""
+        preceding = arrival.preceding
+        if preceding is None or preceding.position <= self._before.position:
+            return self._before
+        return Checkpoint(preceding.position, preceding.id)
 
     def moves(self, worked: Worked) -> tuple[CheckpointMove, ...]:
         """Return the move that must be committed together with what *worked* says was done."""
-        to = self.reached(worked)
-        if to == self._before:
+        before, to = self._before.position, self.reached(worked)
+        if to.position == before:
             return ()
-        return (CheckpointMove(self._subscription, self.partition, self._before, to),)
+        return (
+            CheckpointMove(self._subscription, self.partition, before, to.position, to.event_id),
+        )
 
     def groups(self) -> Iterator[Sequence[Arrival]]:
         """Yield the arrivals in order, those of one stored event together."""
@@ -112,7 +124,7 @@ class Batch:
         before = self._before
         grouped = list(self.groups())
         for group, following in zip_longest(grouped, grouped[1:]):
-            end = following[0].stored.position - 1 if following is not None else self._scanned_to
+            end = self._up_to(following[0]) if following is not None else self._scanned_to
             yield Batch(self._subscription, self.partition, group, before=before, scanned_to=end)
             before = end
 

@@ -29,7 +29,7 @@ class News:
     def __init__(self, settings: SqliteSettings, clock: Clock) -> None:
         self._settings, self._clock = settings, clock
         self._loop = asyncio.get_running_loop()
-        self._head = 0
+        self.head = 0
         self._waiting: dict[asyncio.Future[None], int] = {}
         self._anybody = False
         self._calls: SimpleQueue[bool] = SimpleQueue()
@@ -54,12 +54,20 @@ class News:
 
     def heard(self, head: int) -> None:
         """Wake those who wait for a position below *head*."""
-        if head <= self._head:
+        if head <= self.head:
             return
-        self._head = head
+        self.head = head
         for future, after in self._waiting.items():
             if after < head and not future.done():
                 future.set_result(None)
+
+    def correct(self, heard: int, head: int) -> None:
+        """Take *head*, read after *heard* was the newest one, if the log was rewound meanwhile.
+
+        Whoever waits would else be woken at once, again and again, until the log has come there.
+        """
+        if head < heard == self.head:
+            self.head = head
 
     async def wait(self, after: int, seconds: float) -> None:
         """Return when the head has passed *after*, or *seconds* of the clock have gone by.
@@ -67,7 +75,7 @@ class News:
         Raises:
             StorageClosedError: the storage was closed meanwhile.
         """
-        if self._head > after:
+        if self.head > after:
             return
         news: asyncio.Future[None] = self._loop.create_future()
         self._waiting[news] = after

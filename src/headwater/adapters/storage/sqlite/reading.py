@@ -98,7 +98,10 @@ class SqliteReading(SqliteFile):
         opened = self._opened()
         if seconds > 0:
             await opened.news.wait(after, seconds)
-        return await self.head()
+        heard = opened.news.head
+        head = await self.head()
+        opened.news.correct(heard, head)
+        return head
 
     async def receipt(self, consumer: str, message_id: bytes) -> StoredReceipt | None:
         """Return what came of a message, None if nothing did yet."""

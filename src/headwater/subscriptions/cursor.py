@@ -1,0 +1,70 @@
+"""How far a reader of the log has come, verified with every page: a log can be rewound."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from headwater.errors import LogRewoundError
+from headwater.ports.log import Log, LogFilter, LogPage
+from headwater.ports.storage import Checkpoint
+
+_ANYTHING: Final = LogFilter(internal=True, archived=True)
+
+
+class Cursor:
+    """Reads the log from a place on, as long as it is the log in which that place was reached.
+
+    A log that a failover or a restored backup cut short, and one that went on otherwise after
+    that, would be read past silently; here it is a `LogRewoundError` in the name of *who*.
+    """
+
+    def __init__(self, log: Log, who: str) -> None:
+        """Begin at the beginning."""
+        self._log, self._who = log, who
+        self.at = Checkpoint(0)
+
+    async def read(self, where: LogFilter, *, limit: int) -> LogPage:
+        """Return the page after this place; the place itself is moved by whoever works the page.
+
+        Raises:
+            LogRewoundError: the log is another.
+        """
+        return await self._read_after(self.at, where, limit)
+
+    async def verify(self, places: Iterable[Checkpoint], *, head: int) -> None:
+        """Pass if all *places* are of the log whose last position is *head*.
+
+        Raises:
+            LogRewoundError: one is not.
+        """
+        # The last first: it tells most.
+        for place in sorted(set(places), key=position_of, reverse=True):
+            self._check(place, head)
+            if place.event_id is not None:
+                await self._read_after(place, _ANYTHING, 1)
+
+    def check_head(self, head: int) -> None:
+        """Pass if a log whose last position is *head* can be the one that was read.
+
+        Raises:
+            LogRewoundError: it ends before this place.
+        """
+        self._check(self.at, head)
+
+    async def _read_after(self, place: Checkpoint, where: LogFilter, limit: int) -> LogPage:
+        try:
+            page = await self._log.read_log(
+                after=place.position, after_id=place.event_id, where=where, limit=limit
+            )
+        except LogRewoundError as error:
+            raise LogRewoundError(self._who, position=error.position, head=error.head) from error
+        self._check(place, page.head)
+        return page
+
+    def _check(self, place: Checkpoint, head: int) -> None:
+        if place.position > head:
+            raise LogRewoundError(self._who, position=place.position, head=head)
+
+
+def position_of(checkpoint: Checkpoint) -> int:
+    """Return the position of *checkpoint*, to compare by."""
+    return checkpoint.position
