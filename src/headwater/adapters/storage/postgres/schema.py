@@ -26,7 +26,13 @@ class Migration(msgspec.Struct, frozen=True):
 
 MIGRATIONS: Final = (
     Migration(
-        ("0001_tables.sql", "0001_locks.sql", "0001_commit.sql", "0001_commit_each.sql"),
+        (
+            "0001_tables.sql",
+            "0001_locks.sql",
+            "0001_commit.sql",
+            "0001_commit_each.sql",
+            "0001_outbox.sql",
+        ),
         min_reader=1,
         min_writer=1,
     ),

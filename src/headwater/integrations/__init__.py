@@ -1,0 +1,1 @@
+"""Headwater within what users have already: their database connections and frameworks."""
