@@ -45,9 +45,8 @@ def prune_command(
 ) -> None:
     """Remove receipts, and ids of erased events, that are older; repeats of them count as new."""
 
-    async def work(output: Output) -> ExitCode:
+    async def work(output: Output, place: Place) -> ExitCode:
         retention = Retention(deduplication_window=duration(older_than), batch=batch)
-        place = Place(storage, app)
         async with place.opened() as opened:
             question = f"Forget receipts and ids of erased events older than {older_than}?"
             if not output.confirmed(question, yes=yes):
@@ -56,7 +55,7 @@ def prune_command(
         output.object({"receipts": gone.receipts, "erased_ids": gone.erased_ids})
         return ExitCode.OK
 
-    perform(context, work)
+    perform(context, work, url=storage, app=app)
 
 
 def duration(text: str) -> timedelta:
@@ -113,8 +112,7 @@ def recover_command(
     Stop the app before. Exit code 1: something is ahead.
     """
 
-    async def work(output: Output) -> ExitCode:
-        place = Place(storage, app)
+    async def work(output: Output, place: Place) -> ExitCode:
         async with AsyncExitStack() as opened:
             log = await opened.enter_async_context(place.opened())
             examined = [
@@ -141,7 +139,7 @@ def recover_command(
                 output.object({"storage": one.label, **msgspec.structs.asdict(done)})
         return ExitCode.OK
 
-    perform(context, work)
+    perform(context, work, url=storage, app=app)
 
 
 async def _storages(

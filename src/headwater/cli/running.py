@@ -13,37 +13,41 @@ from headwater.cli.loading import LoadedApp, load_app
 from headwater.cli.outcome import ExitCode
 from headwater.cli.output import Output
 from headwater.clock import SystemClock
-from headwater.errors import ConfigurationError, HeadwaterError
+from headwater.errors import ConfigurationError
 from headwater.ports.storage import Storage
 
-Work = Callable[[Output], Awaitable[ExitCode | None]]
+Work = Callable[[Output, "Place"], Awaitable[ExitCode | None]]
 
 
-def perform(context: typer.Context, work: Work, *, interrupted: ExitCode | None = None) -> None:
+def perform(
+    context: typer.Context,
+    work: Work,
+    *,
+    url: str | None,
+    app: str | None = None,
+    interrupted: ExitCode | None = None,
+) -> None:
     """Run *work* to its end and exit with the code it returns, or that of its error.
 
-    *interrupted* is the code for Ctrl-C, where that is a way to end.
+    It works on the storage at *url*, or that of *app*. *interrupted* is the code for Ctrl-C,
+    where that is a way to end.
     """
     output = context.find_object(Output) or Output(as_json=False)
     try:
-        code = asyncio.run(_awaited(work, output)) or ExitCode.OK
+        code = asyncio.run(_awaited(work(output, Place(url, app)))) or ExitCode.OK
     except KeyboardInterrupt:
         code = ExitCode.INTERRUPTED if interrupted is None else interrupted
     except BrokenPipeError:
         # Whoever reads has enough. Python would flush into the closed pipe once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = ExitCode.OK
-    except typer.Exit:
-        raise
-    except (HeadwaterError, OSError) as error:
-        code = output.error(error)
-    except Exception as error:  # noqa: BLE001 - the end of the program: told with its traceback
+    except Exception as error:  # noqa: BLE001 - the end of the program: told, and its exit code
         code = output.error(error)
     raise typer.Exit(int(code))
 
 
-async def _awaited(work: Work, output: Output) -> ExitCode | None:
-    return await work(output)
+async def _awaited(work: Awaitable[ExitCode | None]) -> ExitCode | None:
+    return await work
 
 
 class Place:
@@ -71,19 +75,14 @@ class Place:
             ConfigurationError: it is a file that does not exist.
             StorageError: it can't be used.
         """
-        storage = self.storage(new=new)
+        storage = await asyncio.to_thread(self._storage, new=new)
         await storage.open()
         try:
             yield storage
         finally:
             await storage.close()
 
-    def storage(self, *, new: bool = False) -> Storage:
-        """Return the storage, which is not open yet.
-
-        Raises:
-            ConfigurationError: it is a file that does not exist, and must be there already.
-        """
+    def _storage(self, *, new: bool) -> Storage:
         if self.url is None:
             if self.app is None:
                 raise ConfigurationError("No storage is named.")

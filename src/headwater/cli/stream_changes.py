@@ -115,8 +115,8 @@ def _change(
     actor: str,
     yes: bool,
 ) -> None:
-    async def work(output: Output) -> ExitCode:
-        async with Place(url, None).opened() as storage:
+    async def work(output: Output, place: Place) -> ExitCode:
+        async with place.opened() as storage:
             before = await storage.stream_info(change.stream_id)
             if not before.version:
                 output.say(f"Stream {change.stream_id!r} never had an event.")
@@ -138,4 +138,4 @@ def _change(
         )
         return ExitCode.OK
 
-    perform(context, work)
+    perform(context, work, url=url)

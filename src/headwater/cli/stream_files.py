@@ -28,14 +28,14 @@ def export(
 ) -> None:
     """Write the whole log to a file of JSON Lines; run again, it goes on where it was cut off."""
 
-    async def work(output: Output) -> None:
-        async with Place(storage, app).opened() as opened:
+    async def work(output: Output, place: Place) -> None:
+        async with place.opened() as opened:
             with output.progress("exporting") as progress:
                 begun = time.monotonic()
                 done = await export_log(opened, file, at=SystemClock().now(), progress=progress)
         output.object({"file": str(file), **msgspec.structs.asdict(done), **_seconds(begun)})
 
-    perform(context, work)
+    perform(context, work, url=storage, app=app)
 
 
 def import_(
@@ -43,21 +43,20 @@ def import_(
 ) -> None:
     """Write an exported log into an empty storage; run again, it goes on where it was cut off."""
 
-    async def work(output: Output) -> None:
-        async with Place(storage, app).opened(new=True) as opened:
+    async def work(output: Output, place: Place) -> None:
+        async with place.opened(new=True) as opened:
             with output.progress("importing") as progress:
                 begun = time.monotonic()
                 done = await import_log(cast("ImportTarget", opened), file, progress=progress)
         output.object({"file": str(file), **msgspec.structs.asdict(done), **_seconds(begun)})
 
-    perform(context, work)
+    perform(context, work, url=storage, app=app)
 
 
 def verify(context: typer.Context, *, storage: Url = None, app: AppName = None) -> None:
     """Look at every event, stream and tag. Exit code 1: something is wrong."""
 
-    async def work(output: Output) -> ExitCode:
-        place = Place(storage, app)
+    async def work(output: Output, place: Place) -> ExitCode:
         async with place.opened() as opened:
             with output.progress("verifying") as progress:
                 codec = place.app.codec if place.app else None
@@ -65,7 +64,7 @@ def verify(context: typer.Context, *, storage: Url = None, app: AppName = None) 
         _report(output, verified)
         return ExitCode.FOUND if verified.counts else ExitCode.OK
 
-    perform(context, work)
+    perform(context, work, url=storage, app=app)
 
 
 def _report(output: Output, verified: Verified) -> None:

@@ -43,8 +43,8 @@ def list_streams(
 ) -> None:
     """List streams by name, with version, oldest version and state."""
 
-    async def work(output: Output) -> None:
-        async with Place(storage, None).opened() as opened:
+    async def work(output: Output, place: Place) -> None:
+        async with place.opened() as opened:
             page = await opened.read_streams(
                 category=category, after=after, internal=internal, limit=limit
             )
@@ -61,7 +61,7 @@ def list_streams(
         if len(page) == limit:
             output.say(f"There may be more: --after {page[-1].stream_id}")
 
-    perform(context, work)
+    perform(context, work, url=storage)
 
 
 def show(
@@ -86,8 +86,7 @@ def show(
 ) -> None:
     """Show the events of a stream. Exit code 1: there are none."""
 
-    async def work(output: Output) -> ExitCode:
-        place = Place(storage, app)
+    async def work(output: Output, place: Place) -> ExitCode:
         until = _Until(as_of, to_version)
         codec = place.app.codec if place.app else None
         shown = 0
@@ -101,7 +100,7 @@ def show(
             output.say(f"Stream {stream!r} has no such events.")
         return ExitCode.OK if shown else ExitCode.FOUND
 
-    perform(context, work)
+    perform(context, work, url=storage, app=app)
 
 
 def tail(
@@ -129,8 +128,7 @@ def tail(
 ) -> None:
     """Show the end of the log, and with --follow what comes; Ctrl-C ends it."""
 
-    async def work(output: Output) -> None:
-        place = Place(storage, app)
+    async def work(output: Output, place: Place) -> None:
         codec = place.app.codec if place.app else None
         where = LogFilter(
             frozenset(types or ()),
@@ -148,7 +146,7 @@ def tail(
                 if shown == limit:
                     return
 
-    perform(context, work, interrupted=ExitCode.OK)
+    perform(context, work, url=storage, app=app, interrupted=ExitCode.OK)
 
 
 def _write(output: Output, event: StoredEvent, codec: EventCodec | None, *, wide: bool) -> None:

@@ -1,0 +1,117 @@
+"""How the program is called, and what its exit codes say."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from headwater.cli.outcome import ExitCode, code_of, masked
+from headwater.errors import (
+    ConcurrencyError,
+    ConfigurationError,
+    HeadwaterError,
+    StorageBusyError,
+    StorageClosedError,
+)
+from headwater.streams import ExpectedVersion
+from tests.cli.conftest import Shop
+
+
+def test_the_storage_can_come_from_the_environment(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADWATER_STORAGE", shop.url)
+
+    assert len(shop.run("stream", "tail", "--json").rows) == 5
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("stream", "list"),
+        ("stream", "list", "-s", "sqlite:///missing.db"),
+        ("stream", "list", "-s", "nosuch://x"),
+        ("stream", "list", "--limit", "0", "-s", "sqlite:///log.db"),
+        ("stream", "juggle"),
+        ("stream", "tail", "--app", "clishop"),
+        ("stream", "tail", "--app", "clishop:nothing"),
+        ("stream", "tail", "--app", "clishop:SHOP_NAME"),
+        ("stream", "tail", "--app", "no.such.module:app"),
+        ("db", "prune", "--older-than", "soon", "-s", "sqlite:///log.db"),
+    ],
+)
+def test_a_wrong_call_is_exit_code_2(shop: Shop, arguments: tuple[str, ...]) -> None:
+    ran = shop.run(*arguments)
+
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err
+    assert not (shop.folder / "missing.db").exists()
+
+
+def test_an_error_is_json_where_results_are(shop: Shop) -> None:
+    ran = shop.run("--json", "stream", "list", "-s", "nosuch://x")
+
+    assert '"error":"ConfigurationError"' in ran.err
+    assert '"exit_code":2' in ran.err
+
+
+def test_help_is_no_error(shop: Shop) -> None:
+    ran = shop.run("--help")
+
+    assert ran.code == 0
+    assert "1 found something" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConfigurationError("x"), ExitCode.USAGE),
+        (FileNotFoundError("x"), ExitCode.USAGE),
+        (StorageBusyError("x"), ExitCode.TIMED_OUT),
+        (TimeoutError("x"), ExitCode.TIMED_OUT),
+        (StorageClosedError("x"), ExitCode.REFUSED),
+        (ConcurrencyError("a", expected=ExpectedVersion.any(), actual=1), ExitCode.REFUSED),
+        (HeadwaterError("x"), ExitCode.REFUSED),
+        (ZeroDivisionError("x"), ExitCode.FAILED),
+    ],
+)
+def test_each_error_has_an_exit_code(error: Exception, code: ExitCode) -> None:
+    assert code_of(error) is code
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("at postgresql://ada:s3cret@db/shop: no", "at postgresql://ada:***@db/shop: no"),
+        ("postgresql://ada:p@ss@db/shop", "postgresql://ada:***@db/shop"),
+        (
+            "postgresql://db/shop?user=ada&password=s3cret&x=1",
+            "postgresql://db/shop?user=ada&password=***&x=1",
+        ),
+        ("sqlite:///shop.db", "sqlite:///shop.db"),
+        ("https://example.com:80/a@b", "https://example.com:80/a@b"),
+    ],
+)
+def test_passwords_are_not_shown(text: str, shown: str) -> None:
+    assert masked(text) == shown
+
+
+def test_a_password_in_a_url_that_is_refused_is_not_shown(shop: Shop) -> None:
+    ran = shop.run("stream", "list", "-s", "nosuch://ada:s3cret@db/shop")
+
+    assert "s3cret" not in ran.out + ran.err
+
+
+def test_without_typer_the_program_says_what_to_install(tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.modules['typer'] = None; sys.argv = ['headwater']\n"
+        "from headwater.cli import main; main()"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+
+    assert done.returncode == 2
+    assert done.stderr.strip().endswith("pip install 'headwater[cli]'")
