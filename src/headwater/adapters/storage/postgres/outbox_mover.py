@@ -29,6 +29,11 @@ from headwater.errors import StorageError
 _log = logging.getLogger("headwater")
 _T = TypeVar("_T")
 
+POLL_SECONDS: Final = 0.002
+"""How often `OutboxMover.wait_until_moved` looks at first; half as often each time."""
+
+POLL_SECONDS_MAX: Final = 0.1
+
 REJECTED_ROWS_MAX: Final = 1000
 """The most rejected rows that are returned at once."""
 
@@ -100,21 +105,23 @@ class OutboxMover:
             TimeoutError: some were still waiting after *seconds*. Does a mover run?
         """
 
-        async def until_gone(connection: Connection) -> None:
+        async def until_gone(connection: Connection) -> int | None:
             loop = asyncio.get_running_loop()
-            give_up_at = loop.time() + seconds
+            give_up_at, pause = loop.time() + seconds, POLL_SECONDS
             target = await self._outbox.last_seq(connection) if seq is None else seq
-            pause = 0.002
             while await self._outbox.waits_up_to(connection, target):
                 if loop.time() > give_up_at:
-                    raise TimeoutError(
-                        f"Rows that were staged, up to number {target}, still wait after "
-                        f"{seconds:.3g} s. Is a storage open that moves the outbox?"
-                    )
+                    return target
                 await asyncio.sleep(pause)
-                pause = min(2 * pause, 0.1)
+                pause = min(2 * pause, POLL_SECONDS_MAX)
+            return None
 
-        await self._on_a_connection(until_gone)
+        waiting = await self._on_a_connection(until_gone)
+        if waiting is not None:
+            raise TimeoutError(
+                f"Rows that were staged, up to number {waiting}, still wait after {seconds:.3g} s. "
+                f"Is a storage open that moves the outbox?"
+            )
 
     async def status(self) -> OutboxStatus:
         """Return how many rows wait, for how long, and how many were put aside."""
