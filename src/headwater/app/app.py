@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from headwater.app.personal_data import PersonalDataSettings, personal_data_of
 from headwater.app.storages import storage_of
 from headwater.app.wiring import Surroundings, Wiring
 from headwater.clock import Clock, Duration, SystemClock, seconds_of
+from headwater.domain.read_model import ReadModel
 from headwater.errors import ConfigurationError
 from headwater.event_store import EventStore
 from headwater.mediator.background import OnError
@@ -27,16 +29,19 @@ from headwater.metadata import MessageContext
 from headwater.operations.retention import Pruner, Retention
 from headwater.ports.container import Container, Scope
 from headwater.ports.storage import Storage
+from headwater.projections.projection import Projection
 from headwater.serialization.personal.personal_data import PersonalData
 from headwater.streams import check_context_name
 from headwater.subscriptions.status import SubscriptionStatus
 from headwater.subscriptions.subscriptions import GRACE_SECONDS, SETTLE_SECONDS, Subscriptions
+from headwater.unit_of_work.row_type import Key
 from headwater.unit_of_work.unit import UnitOfWork
 
 if TYPE_CHECKING:
     from headwater.adapters.container.dishka import BaseProvider, DishkaContainer
 
 T = TypeVar("T")
+M = TypeVar("M", bound=ReadModel)
 R = TypeVar("R")
 
 _log = logging.getLogger("headwater")
@@ -336,6 +341,21 @@ class App:
             WaitTimeoutError: *timeout* has passed.
         """
         return await self._subscribed().settle(timeout=timeout)
+
+    async def read_model_as_of(
+        self, model: type[M] | type[Projection[M]], key: Key, *, at: int | datetime
+    ) -> M | None:
+        """Return a row as it was at a position of the log, or at an aware datetime.
+
+        *model* may be its projection instead. None if there was none; see `ReadModelHistory.row`.
+        """
+        return await self._running().histories.of(model).row(key, at=at)
+
+    async def read_models_as_of(
+        self, model: type[M] | type[Projection[M]], *, at: int | datetime
+    ) -> Mapping[str, M]:
+        """Return all rows as they were, by the text of their key; see `ReadModelHistory.rows`."""
+        return await self._running().histories.of(model).rows(at=at)
 
     async def restart(self, subscription: Any) -> None:
         """Run a subscription that has failed again, with the event that failed."""

@@ -27,6 +27,7 @@ from headwater.ports.container import Container
 from headwater.ports.log import LogFilter
 from headwater.ports.storage import Storage
 from headwater.projections.consumer import ProjectionConsumer
+from headwater.projections.history import Histories, ReadModelHistory
 from headwater.projections.projection import Folds
 from headwater.serialization.codec import EventCodec
 from headwater.serialization.names import kebab_case
@@ -71,6 +72,7 @@ class Wiring:
         self._durable: list[type] = []
         self._folds: dict[ProjectionRegistration, Folds] = {}
         self.names: dict[Any, str] = {}
+        self.histories = Histories()
         self.catalogued: list[CataloguedSubscription] = []
         self._sites: dict[str, str] = {}
         self.registry = TypeRegistry(
@@ -255,6 +257,10 @@ class Wiring:
         target = self.units.storage_of(folds.model)
         rows = self.units.row_type(folds.model)
         consumer = ProjectionConsumer(projection, folds=folds, rows=rows, target=target)
+        history = ReadModelHistory(
+            cls.__name__, consumer, subscription, log=self._around.storage, codec=self.codec
+        )
+        self.histories.add(cls, folds.model, history)
         return self._runner(subscription, consumer, target, collection=rows.name)
 
     def _subscription(

@@ -74,7 +74,7 @@ class ProjectionConsumer(Generic[M]):
         try:
             for arrival in batch:
                 key = arrival.key
-                rows[key] = self._fold(arrival, rows[key] if key in rows else self._row(key))
+                rows[key] = self.fold(arrival, rows[key] if key in rows else self._row(key))
                 done += 1
         except Exception as error:  # noqa: BLE001 - the end of a delivery: told in the status
             whole = _before(batch, done)
@@ -99,7 +99,13 @@ class ProjectionConsumer(Generic[M]):
         stored = self._stored.get(key)
         return self._type.decode(stored) if stored is not None else None
 
-    def _fold(self, arrival: Arrival, before: M | None) -> M | None:
+    def fold(self, arrival: Arrival, before: M | None) -> M | None:
+        """Return the row after *arrival*, which was *before*; None: there is none.
+
+        Raises:
+            RowMissingError: there was none, and the projection's method needs one.
+            ProjectionKeyError: the row has another key than the event's.
+        """
         fold = self._folds[type(arrival.payload)]
         if before is None and fold.row_required:
             raise RowMissingError(
