@@ -38,29 +38,14 @@ async def connect(settings: PostgresSettings) -> Connection:
         StorageUnavailableError: the server can't be reached, or takes no connections.
         StorageError: it refuses this one; the error says why.
     """
-    pooled = settings.pooled_by_pgbouncer
-    session = {
-        "application_name": settings.application_name,
-        "default_transaction_isolation": "read committed",
-        "jit": "off",
-    }
-    hosts = [host for host, _ in settings.hosts]
+    tls = await asyncio.to_thread(_tls, settings)
     try:
-        connection: Connection = await asyncpg.connect(
-            host=hosts,
-            port=[port for _, port in settings.hosts],
-            user=settings.user,
-            # Not None: asyncpg would look for one in the environment and in files.
-            password=settings.password or "",
-            database=settings.database,
-            ssl=await asyncio.to_thread(_tls, settings),
-            timeout=settings.connect_seconds,
-            command_timeout=settings.command_seconds,
-            statement_cache_size=0 if pooled else 256,
-            max_cached_statement_lifetime=0,
-            server_settings={} if pooled else session,
-            target_session_attrs=_ANY if len(hosts) == 1 else _READ_WRITE,
-        )
+        try:
+            connection = await _connect(settings, tls)
+        except ConnectionError as error:
+            if settings.sslmode != "prefer" or "rejected SSL" not in str(error):
+                raise
+            connection = await _connect(settings, tls=False)
     except Exception as error:
         raise translated(error, settings) from error
     await connection.set_type_codec(
@@ -69,16 +54,41 @@ async def connect(settings: PostgresSettings) -> Connection:
     return connection
 
 
-def _tls(settings: PostgresSettings) -> ssl.SSLContext | Literal["prefer"] | bool:
+async def _connect(settings: PostgresSettings, tls: ssl.SSLContext | Literal[False]) -> Connection:
+    pooled = settings.pooled_by_pgbouncer
+    session = {
+        "application_name": settings.application_name,
+        "default_transaction_isolation": "read committed",
+        "jit": "off",
+    }
+    hosts = [host for host, _ in settings.hosts]
+    connection: Connection = await asyncpg.connect(
+        host=hosts,
+        port=[port for _, port in settings.hosts],
+        user=settings.user,
+        # Not None: asyncpg would look for one in the environment and in files.
+        password=settings.password or "",
+        database=settings.database,
+        # Never the name of a mode: asyncpg would look for certificates in files.
+        ssl=tls,
+        timeout=settings.connect_seconds,
+        command_timeout=settings.command_seconds,
+        statement_cache_size=0 if pooled else 256,
+        max_cached_statement_lifetime=0,
+        server_settings={} if pooled else session,
+        target_session_attrs=_ANY if len(hosts) == 1 else _READ_WRITE,
+    )
+    return connection
+
+
+def _tls(settings: PostgresSettings) -> ssl.SSLContext | Literal[False]:
     """Return what asyncpg wants to know about TLS; reads the file of certificates."""
     if settings.ssl_context is not None:
         return settings.ssl_context
     match settings.sslmode:
         case "disable":
             return False
-        case "prefer":
-            return "prefer"
-        case "require" if settings.sslrootcert is None:
+        case "prefer" | "require" if settings.sslrootcert is None or settings.sslmode == "prefer":
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             return context
