@@ -1,6 +1,6 @@
 """What these tests stage, and the connections that users of each driver have."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import asyncpg
 
@@ -42,7 +42,7 @@ class House:
         """Return a connection as a user makes it."""
         return await asyncpg.connect(self.url)
 
-    async def sql(self, statement: str, *values: object) -> list[asyncpg.Record]:
+    async def sql(self, statement: str, *values: object) -> list[Any]:
         """Run one statement; ``@`` stands for the schema."""
         connection = await self.connect()
         try:

@@ -1,6 +1,6 @@
 """Every driver stages in the transaction of its user, and in no other."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeAlias
 
@@ -30,7 +30,7 @@ class Mine:
         await self.house.outbox.stage(self.connection, f"guest-{name}", [Invited(name)])
 
     @asynccontextmanager
-    async def savepoint(self) -> AsyncIterator[None]:
+    async def savepoint(self) -> AsyncGenerator[None]:
         nested = getattr(self.connection, "begin_nested", None) or self.connection.transaction
         async with nested():
             yield
@@ -41,14 +41,14 @@ class MineSync(Mine):
         self.house.outbox.stage_sync(self.connection, f"guest-{name}", [Invited(name)])
 
     @asynccontextmanager
-    async def savepoint(self) -> AsyncIterator[None]:
+    async def savepoint(self) -> AsyncGenerator[None]:
         nested = getattr(self.connection, "begin_nested", None) or self.connection.transaction
         with nested():
             yield
 
 
 @asynccontextmanager
-async def of_asyncpg(house: House) -> AsyncIterator[Mine]:
+async def of_asyncpg(house: House) -> AsyncGenerator[Mine]:
     connection = await house.connect()
     try:
         async with connection.transaction():
@@ -58,7 +58,7 @@ async def of_asyncpg(house: House) -> AsyncIterator[Mine]:
 
 
 @asynccontextmanager
-async def of_asyncpg_pool(house: House) -> AsyncIterator[Mine]:
+async def of_asyncpg_pool(house: House) -> AsyncGenerator[Mine]:
     async with (
         asyncpg.create_pool(house.url, min_size=1, max_size=1) as pool,
         pool.acquire() as connection,
@@ -72,13 +72,15 @@ async def of_asyncpg_pool(house: House) -> AsyncIterator[Mine]:
 
 
 @asynccontextmanager
-async def of_psycopg(house: House) -> AsyncIterator[Mine]:
-    async with await psycopg.AsyncConnection.connect(house.url, row_factory=dict_row) as connection:
+async def of_psycopg(house: House) -> AsyncGenerator[Mine]:
+    async with await psycopg.AsyncConnection[Any].connect(house.url) as connection:
+        # A user's own kind of rows must not get into the way.
+        connection.row_factory = dict_row
         yield Mine(house, connection)
 
 
 @asynccontextmanager
-async def of_psycopg_autocommit(house: House) -> AsyncIterator[Mine]:
+async def of_psycopg_autocommit(house: House) -> AsyncGenerator[Mine]:
     async with (
         await psycopg.AsyncConnection.connect(house.url, autocommit=True) as connection,
         connection.transaction(),
@@ -87,7 +89,7 @@ async def of_psycopg_autocommit(house: House) -> AsyncIterator[Mine]:
 
 
 @asynccontextmanager
-async def of_psycopg_sync(house: House) -> AsyncIterator[Mine]:
+async def of_psycopg_sync(house: House) -> AsyncGenerator[Mine]:
     with psycopg.connect(house.url) as connection:
         yield MineSync(house, connection)
 
@@ -97,18 +99,19 @@ def alchemy(house: House, driver: str) -> str:
 
 
 @asynccontextmanager
-async def of_async_session(house: House) -> AsyncIterator[Mine]:
+async def of_async_session(house: House) -> AsyncGenerator[Mine]:
     engine = create_async_engine(alchemy(house, "asyncpg"))
     try:
         async with AsyncSession(engine) as session, session.begin():
-            await session.connection()
+            # Not by the library's call: a driver that connects looks for files, which blocks.
+            _ = await session.connection()
             yield Mine(house, session)
     finally:
         await engine.dispose()
 
 
 @asynccontextmanager
-async def of_async_connection(house: House) -> AsyncIterator[Mine]:
+async def of_async_connection(house: House) -> AsyncGenerator[Mine]:
     engine = create_async_engine(alchemy(house, "psycopg"))
     try:
         async with engine.begin() as connection:
@@ -118,7 +121,7 @@ async def of_async_connection(house: House) -> AsyncIterator[Mine]:
 
 
 @asynccontextmanager
-async def of_session(house: House) -> AsyncIterator[Mine]:
+async def of_session(house: House) -> AsyncGenerator[Mine]:
     engine = sqlalchemy.create_engine(alchemy(house, "psycopg"))
     try:
         with Session(engine) as session, session.begin():
@@ -128,7 +131,7 @@ async def of_session(house: House) -> AsyncIterator[Mine]:
 
 
 @asynccontextmanager
-async def of_connection(house: House) -> AsyncIterator[Mine]:
+async def of_connection(house: House) -> AsyncGenerator[Mine]:
     engine = sqlalchemy.create_engine(alchemy(house, "psycopg"))
     try:
         with engine.begin() as connection:

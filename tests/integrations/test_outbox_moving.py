@@ -42,9 +42,13 @@ async def test_what_was_staged_without_a_word_is_found_by_looking(house: House) 
 
 
 async def test_readers_are_told_once_per_batch(house: House) -> None:
-    heads: list[str] = []
+    heads: list[object] = []
+
+    def told(_connection: object, _pid: int, _channel: str, message: object) -> None:
+        heads.append(message)
+
     connection = await house.connect()
-    await connection.add_listener(house.settings.channel, lambda *told: heads.append(str(told[-1])))
+    await connection.add_listener(house.settings.channel, told)
     await house.stage("guest-1", *[Invited(str(number)) for number in range(20)])
 
     await house.mover.move()
