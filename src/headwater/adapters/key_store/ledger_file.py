@@ -10,6 +10,9 @@ import msgspec
 from headwater.errors import KeyStoreError
 from headwater.ports.key_store import Forgotten
 
+_CUT_OFF = b"#cut off"
+"""Ends a line whose writing was cut off by a crash, so that it was never reported as written."""
+
 _decode = msgspec.json.Decoder(Forgotten).decode
 
 
@@ -42,7 +45,7 @@ class LedgerFile:
         lines = text.split(b"\n")[:-1]
         entries: list[Forgotten] = []
         for number, line in enumerate(lines, start=1):
-            if not line:
+            if not line or line.endswith(_CUT_OFF):
                 continue
             try:
                 entries.append(_decode(line))
@@ -59,9 +62,8 @@ class LedgerFile:
             file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
             try:
                 lines = b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries)
-                # One write, so that lines of several processes don't mix. If the last one was
-                # cut off by a crash, this begins a new line behind what is left of it.
-                os.write(file, (b"\n" if self._is_cut_off(file) else b"") + lines)
+                # One write, so that lines of several processes don't mix.
+                os.write(file, (_CUT_OFF + b"\n" if self._is_cut_off(file) else b"") + lines)
                 os.fsync(file)
             finally:
                 os.close(file)

@@ -88,6 +88,13 @@ def unfolded(text: str) -> tuple[tuple[Parcel, ...], Body]:
         raise SerializationError(f"Stored personal data is damaged: {error}.") from error
 
 
+def addressees(text: str) -> frozenset[str]:
+    """Return the subjects of the parcels in *text*, none if it has no parcels."""
+    if not text.startswith(PREFIX):
+        return frozenset()
+    return frozenset(subject for parcel in unfolded(text)[0] for subject in parcel.to)
+
+
 def folded(parcels: Iterable[Parcel], body: Body) -> str:
     """Return the text of *body* with *parcels* in front, if there are any."""
     kept = tuple(parcels)

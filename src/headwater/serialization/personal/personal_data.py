@@ -1,7 +1,6 @@
 """Personal data: keys per person, forgetting a person, and changing the master key."""
 
 import asyncio
-import time
 from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import Final
@@ -42,7 +41,6 @@ class PersonalData:
         clock: Clock | None = None,
         ring_seconds: float = KEY_RING_SECONDS,
         ring_keys_max: int = KEY_RING_KEYS_MAX,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Keep keys in *keys*, wrapped by *wrapper*, and who was forgotten in *ledger* too.
 
@@ -58,7 +56,7 @@ class PersonalData:
         self._store, self._wrapper, self._ledger = keys, wrapper, ledger
         self._clock = clock or SystemClock()
         self._ring = KeyRing(
-            keys, wrapper, seconds=ring_seconds, keys_max=ring_keys_max, monotonic=monotonic
+            keys, wrapper, clock=self._clock, seconds=ring_seconds, keys_max=ring_keys_max
         )
         self._sealing = Sealing(self._ring)
         self._digest_key: bytes | None = None

@@ -2,11 +2,11 @@
 
 import asyncio
 import math
-import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
+from headwater.clock import Clock
 from headwater.errors import KeyStoreError
 from headwater.ports.key_store import KeyStore, KeyWrapper, WrappedKey
 from headwater.serialization.personal.cipher import DataKey, new_key
@@ -29,12 +29,12 @@ class KeyRing:
         store: KeyStore,
         wrapper: KeyWrapper,
         *,
+        clock: Clock,
         seconds: float = KEY_RING_SECONDS,
         keys_max: int = KEY_RING_KEYS_MAX,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._wrapper = store, wrapper
-        self._seconds, self._keys_max, self._monotonic = seconds, keys_max, monotonic
+        self._clock, self._seconds, self._keys_max = clock, seconds, keys_max
         self._held: OrderedDict[str, tuple[float, DataKey | None]] = OrderedDict()
         self._next: _Load | None = None
         self._turn = asyncio.Lock()
@@ -48,7 +48,7 @@ class KeyRing:
             KeyStoreUnavailableError: the key store can't be asked now.
             KeyStoreError: it can't be asked at all, or has no key for one of *subjects*.
         """
-        now = self._monotonic()
+        now = self._clock.monotonic()
         found: dict[str, DataKey | None] = {}
         wanted: list[str] = []
         for subject in subjects:
@@ -94,7 +94,7 @@ class KeyRing:
         async with self._turn:
             self._next = None
             keys = await self._ask(load.wanted)
-            until = self._monotonic() + self._seconds
+            until = self._clock.monotonic() + self._seconds
             for subject, key in keys.items():
                 held = self._held.get(subject)
                 if held is not None and held[1] is None:

@@ -15,7 +15,7 @@ import pytest
 pytest.register_assert_rewrite(
     *(
         f"{__name__}.{module}"
-        for module in ("administration", "builders", "changes", "log", "rows", "storage")
+        for module in ("administration", "builders", "changes", "key_store", "log", "rows", "storage")
     )
 )
 
@@ -23,6 +23,7 @@ from headwater.testing.conformance.administration import (  # noqa: E402
     AdministrationConformance,
 )
 from headwater.testing.conformance.changes import ChangesConformance  # noqa: E402
+from headwater.testing.conformance.key_store import KeyStoreConformance  # noqa: E402
 from headwater.testing.conformance.log import LogConformance  # noqa: E402
 from headwater.testing.conformance.rows import RowsConformance  # noqa: E402
 from headwater.testing.conformance.storage import StorageConformance  # noqa: E402
@@ -31,6 +32,7 @@ from headwater.testing.conformance.suite import StorageSuite, UnsteadyClock  # n
 __all__ = [
     "AdministrationConformance",
     "ChangesConformance",
+    "KeyStoreConformance",
     "LogConformance",
     "RowsConformance",
     "StorageConformance",

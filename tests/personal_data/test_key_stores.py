@@ -1,0 +1,125 @@
+"""The key stores of the house pass the suite; what is special about each of them."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from headwater.adapters.key_store.ledger_file import LedgerFile
+from headwater.adapters.key_store.memory import MemoryKeyStore
+from headwater.adapters.key_store.sqlite import SqliteKeyStore
+from headwater.errors import ConfigurationError, KeyStoreError, KeyStoreUnavailableError
+from headwater.ports.key_store import Forgotten, KeyStore
+from headwater.testing.conformance.key_store import KeyStoreConformance, key
+
+
+def bytes_in(place: Path) -> bytes:
+    """Return what is in all files of *place*."""
+    return b"".join(file.read_bytes() for file in place.iterdir())
+
+
+class TestMemory(KeyStoreConformance):
+    @pytest.fixture
+    def new_store(self) -> KeyStore:
+        return MemoryKeyStore()
+
+
+class TestSqlite(KeyStoreConformance):
+    @pytest.fixture
+    def new_store(self, tmp_path: Path) -> KeyStore:
+        return SqliteKeyStore(tmp_path / "keys.db")
+
+    async def test_nothing_is_left_of_the_bytes_of_a_destroyed_key(self, tmp_path: Path) -> None:
+        store = SqliteKeyStore(tmp_path / "keys.db")
+        secret = bytes(range(100, 160))
+        await store.open()
+        await store.add([key("ada", secret), *(key(f"s{n}", b"x" * 60) for n in range(200))])
+        assert secret in bytes_in(tmp_path)
+
+        await store.destroy([Forgotten("ada", 1)])
+
+        assert secret not in bytes_in(tmp_path)
+        await store.close()
+
+    async def test_two_stores_on_one_file_see_the_same_keys(self, tmp_path: Path) -> None:
+        first, second = (SqliteKeyStore(tmp_path / "keys.db") for _ in range(2))
+        await first.open()
+        await second.open()
+
+        await first.add([key("ada")])
+        await second.destroy([Forgotten("ada", 1)])
+
+        assert (await first.get(["ada"]))["ada"].wrapped is None
+        await first.close()
+        await second.close()
+
+    async def test_a_file_that_is_locked_is_unavailable_and_not_empty(self, tmp_path: Path) -> None:
+        store = SqliteKeyStore(tmp_path / "keys.db", busy_seconds=0.01)
+        await store.open()
+        with sqlite3.connect(tmp_path / "keys.db", isolation_level=None) as other:
+            other.execute("BEGIN EXCLUSIVE")
+
+            with pytest.raises(KeyStoreUnavailableError, match=r"keys\.db"):
+                await store.get(["ada"])
+
+            other.execute("ROLLBACK")
+        other.close()
+        assert await store.get(["ada"]) == {}
+        await store.close()
+
+    async def test_a_file_of_something_else_is_left_alone(self, tmp_path: Path) -> None:
+        file = tmp_path / "shop.db"
+        other = sqlite3.connect(file)
+        other.execute("CREATE TABLE orders (id)")
+        other.commit()
+        other.close()
+        before = file.read_bytes()
+
+        with pytest.raises(KeyStoreError, match="not a key store"):
+            await SqliteKeyStore(file).open()
+
+        assert file.read_bytes() == before
+
+    async def test_a_directory_that_is_missing_is_named(self, tmp_path: Path) -> None:
+        with pytest.raises(KeyStoreError, match="does not exist"):
+            await SqliteKeyStore(tmp_path / "gone" / "keys.db").open()
+
+    def test_keys_in_an_sqlite_database_in_memory_are_refused(self) -> None:
+        with pytest.raises(ConfigurationError, match="not a file"):
+            SqliteKeyStore(":memory:")
+
+
+class TestLedgerFile:
+    async def test_a_ledger_that_is_not_there_is_empty(self, tmp_path: Path) -> None:
+        assert list(await LedgerFile(tmp_path / "forgotten.jsonl").entries()) == []
+
+    async def test_lines_are_kept_in_order(self, tmp_path: Path) -> None:
+        ledger = LedgerFile(tmp_path / "forgotten.jsonl")
+        ada, bob = Forgotten("ada", 1, "clerk", "line\nbreak"), Forgotten("bob", 2)
+
+        await ledger.add([ada])
+        await ledger.add([bob])
+
+        assert list(await LedgerFile(ledger.path).entries()) == [ada, bob]
+
+    async def test_a_line_that_a_crash_cut_off_spoils_no_other(self, tmp_path: Path) -> None:
+        ledger = LedgerFile(tmp_path / "forgotten.jsonl")
+        await ledger.add([Forgotten("ada", 1)])
+        with ledger.path.open("ab") as file:
+            file.write(b'{"subject":"bo')
+        assert [entry.subject for entry in await ledger.entries()] == ["ada"]
+
+        await ledger.add([Forgotten("eve", 2)])
+
+        assert [entry.subject for entry in await ledger.entries()] == ["ada", "eve"]
+
+    async def test_a_damaged_line_is_an_error_that_names_it(self, tmp_path: Path) -> None:
+        ledger = LedgerFile(tmp_path / "forgotten.jsonl")
+        ledger.path.write_text('{"subject":"ada","at":1}\n{"sub\n{"subject":"bob","at":1}\n')
+
+        with pytest.raises(KeyStoreError, match="damaged in line 2"):
+            await ledger.entries()
+
+    async def test_a_ledger_that_cannot_be_written_says_so(self, tmp_path: Path) -> None:
+        with pytest.raises(KeyStoreError, match="can't be written"):
+            await LedgerFile(tmp_path / "gone" / "ledger").add([Forgotten("ada", 1)])
