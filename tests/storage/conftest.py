@@ -8,17 +8,14 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from tests.servers.postgres import INSTALL, PostgresServer, find_binaries, shared_server
+from tests.servers.postgres import PostgresServer, require_binaries, shared_server
 from tests.servers.run_folder import RunFolder
 
 
 @pytest.fixture(scope="session")
 def postgres_run_folder() -> Generator[RunFolder, None, None]:
     """Where this test run has its servers; with pytest-xdist all workers share it."""
-    if find_binaries() is None:
-        if os.environ.get("CI", "").lower() not in ("", "0", "false"):
-            pytest.fail(INSTALL)
-        pytest.skip(INSTALL)
+    require_binaries()
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid4().hex)
     folder = RunFolder(run[:12])
     yield folder

@@ -5,11 +5,13 @@ import sys
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
 
+from tests.servers import postgres as servers
 from tests.servers.postgres import PostgresServer
 from tests.servers.run_folder import RunFolder
 
@@ -116,3 +118,14 @@ def test_a_test_can_have_a_database_of_its_own(postgres_database: str) -> None:
 
     assert found is not None
     assert str(found[0]) in postgres_database
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("true", pytest.fail), ("", pytest.skip)])
+def test_without_postgres_ci_fails_and_others_skip_with_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, ci: str, outcome: Any
+) -> None:
+    monkeypatch.setattr(servers, "find_binaries", lambda: None)
+    monkeypatch.setenv("CI", ci)
+
+    with pytest.raises(outcome.Exception, match="apt install postgresql"):
+        servers.require_binaries()
