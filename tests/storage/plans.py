@@ -15,6 +15,8 @@ from headwater.ports.changes import (
     NewReceipt,
     RowChange,
     RowGuard,
+    StreamAction,
+    StreamChange,
     TagCondition,
 )
 from headwater.ports.log import LogFilter
@@ -30,7 +32,7 @@ from headwater.streams import ExpectedVersion
 
 T = TypeVar("T")
 TEXT, INTEGER, REAL = IndexKind.TEXT, IndexKind.INTEGER, IndexKind.REAL
-STREAMS: Final = ["a-1", "a-2", "b", "$t-1"]
+STREAMS: Final = ["a-1", "a-2", "a-3", "b", "$t-1"]
 TYPES: Final = ["x.made", "x.gone"]
 TAGS: Final = ["t:1", "t:2", "ü"]
 KEYS: Final = ["a", "b", "c", "ä", ""]
@@ -92,6 +94,7 @@ class Plan(NamedTuple):
         return Changes(
             appends=changes.appends,
             conditions=changes.conditions,
+            streams=changes.streams,
             guards=guards,
             rows=rows,
             checkpoints=changes.checkpoints,
@@ -163,6 +166,17 @@ checkpoint_moves = st.builds(
     st.sampled_from([0, 0, 0, 0, 1, 2]),
     st.integers(0, 1),
     st.integers(0, 1),
+    st.one_of(st.none(), ids(3)),
+)
+_ACTIONS: Final = [StreamAction.ARCHIVE, StreamAction.RESTORE, StreamAction.TRUNCATE]
+stream_changes = st.builds(
+    StreamChange,
+    st.sampled_from(STREAMS),
+    mostly(
+        st.sampled_from([*_ACTIONS, StreamAction.RESTORE, StreamAction.TRUNCATE]),
+        st.just(StreamAction.TOMBSTONE),
+    ),
+    st.integers(-1, 6),
 )
 receipts = st.builds(
     NewReceipt,
@@ -179,6 +193,7 @@ plans = st.builds(
         Changes,
         appends=mostly(st.lists(appends, min_size=1, max_size=2).map(tuple), st.just(())),
         conditions=few(conditions, 2),
+        streams=few(stream_changes, 3),
         checkpoints=few(checkpoint_moves, 2),
         receipts=few(receipts, 2),
     ),
@@ -191,6 +206,7 @@ filters = st.builds(
     categories=st.frozensets(st.sampled_from(["a", "b", "$t", "c"]), max_size=2),
     tags=st.frozensets(st.sampled_from(TAGS), max_size=2),
     internal=st.booleans(),
+    archived=st.booleans(),
 )
 _VALUES: Final[dict[str, list[IndexValue]]] = {
     "email": [None, "", "x", "y", "Y", "ü"],
