@@ -55,6 +55,11 @@ def shop() -> App:
 """
 
 
+@pytest.fixture(autouse=True)
+def event_loop_guard() -> None:
+    """Let a command write to the terminal where it stands: its event loop serves nobody else."""
+
+
 class Ran(msgspec.Struct, frozen=True):
     """What a command said, and its exit code."""
 

@@ -21,13 +21,19 @@ PLAIN_WIDTH: Final = 200
 """How wide tables may be where no terminal says it."""
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to the program what it means that nobody reads any more."""
+        raise BrokenPipeError
+
+
 class Output:
     """Writes for people, or with *as_json* for programs: one object, or one per line."""
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
         width = None if sys.stdout.isatty() else PLAIN_WIDTH
-        self._out = Console(file=sys.stdout, width=width, highlight=False, markup=False)
+        self._out = _Console(file=sys.stdout, width=width, highlight=False, markup=False)
         self._err = Console(file=sys.stderr, highlight=False, markup=False, soft_wrap=True)
 
     # -------------------------------------------------------------------------- results
