@@ -20,6 +20,10 @@ from headwater.ports.storage import StoredReceipt
 SCAN_POSITIONS_MAX: Final = 2 * PAGE_EVENTS_MAX
 """How many positions one page looks through for events that match, so that it stays short."""
 
+SCAN_TAGGED_MAX: Final = 5_000
+"""How many events with the rarest of the wanted tags one page looks through."""
+
+_POSITION_MAX: Final = 2**63 - 1
 _Maybe: TypeAlias = str | None
 _Row: TypeAlias = tuple[
     int, str, int, str, str, int, str, int, int, str, str, _Maybe, _Maybe, _Maybe, _Maybe, _Maybe
@@ -119,10 +123,10 @@ def select_page(
     Raises:
         LogRewoundError: *after_id* is given, and the log is not the one in which it was read.
     """
-    scan_to = after + SCAN_POSITIONS_MAX
+    tags, scan_to = _tags_and_end(cursor, where.tags, after)
     terms = ["position > ?", "position <= ?"]
     values: list[Any] = [after, scan_to]
-    for term, more in _terms(where, after, scan_to):
+    for term, more in (*_terms(where), *_tagged(tags, after, scan_to)):
         terms.append(term)
         values += more
     source = f"headwater_events WHERE {' AND '.join(terms)} ORDER BY position LIMIT ?"
@@ -156,7 +160,7 @@ def select_receipt(
     return None if row is None else StoredReceipt(*row)
 
 
-def _terms(where: LogFilter, after: int, scan_to: int) -> Iterable[tuple[str, Sequence[Any]]]:
+def _terms(where: LogFilter) -> Iterable[tuple[str, Sequence[Any]]]:
     if not where.internal:
         # "%" follows "$", and text compares by its bytes.
         yield "NOT (stream_id >= '$' AND stream_id < '%')", ()
@@ -173,12 +177,39 @@ def _terms(where: LogFilter, after: int, scan_to: int) -> Iterable[tuple[str, Se
                 parts.append("stream_id = ? OR (stream_id >= ? AND stream_id < ?)")
                 bounds += [category, f"{category}-", f"{category}."]  # "." follows "-"
         yield f"({' OR '.join(parts) or '0'})", bounds
-    for tag in sorted(where.tags):
+
+
+def _tags_and_end(
+    cursor: sqlite3.Cursor, tags: Iterable[str], after: int
+) -> tuple[Sequence[str], int]:
+    """Return *tags*, the rarest from here on first, and where one page's look at them ends.
+
+    What a page with tags costs is a matter of the events that have them, however long the log.
+    """
+    nth = (
+        "SELECT position FROM headwater_event_tags WHERE tag = ? AND position > ? "
+        "ORDER BY position LIMIT 1 OFFSET ?"
+    )
+    ends: list[tuple[int, str]] = []
+    for tag in tags:
+        found = cursor.execute(nth, (tag, after, SCAN_TAGGED_MAX)).fetchone()
+        ends.append((_POSITION_MAX if found is None else found[0], tag))
+    if not ends:
+        return (), after + SCAN_POSITIONS_MAX
+    ends.sort(reverse=True)
+    return [tag for _, tag in ends], ends[0][0]
+
+
+def _tagged(tags: Sequence[str], after: int, scan_to: int) -> Iterable[tuple[str, Sequence[Any]]]:
+    if tags:
         found = "SELECT position FROM headwater_event_tags"
         yield (
             f"position IN ({found} WHERE tag = ? AND position > ? AND position <= ?)",
-            (tag, after, scan_to),
+            (tags[0], after, scan_to),
         )
+    same = "tag = ? AND other.position = headwater_events.position"
+    for tag in tags[1:]:
+        yield f"EXISTS (SELECT 1 FROM headwater_event_tags AS other WHERE other.{same})", (tag,)
 
 
 def _events(rows: Iterable[_Row]) -> tuple[StoredEvent, ...]:
