@@ -10,8 +10,9 @@ from headwater.app.catalogue import CataloguedSubscription
 from headwater.app.context import BoundedContext, ProjectionRegistration, SubscriberRegistration
 from headwater.app.known_types import KnownTypes
 from headwater.clock import Clock
+from headwater.domain.applies import where_is
 from headwater.domain.read_model import ReadModel
-from headwater.errors import WiringError, WiringFault
+from headwater.errors import ConfigurationError, WiringError, WiringFault
 from headwater.event_store import EventStore
 from headwater.mediator.background import OnError
 from headwater.mediator.deliveries import Deliverer
@@ -182,6 +183,10 @@ class Wiring:
             self.types.take(*context.known)
             for decider in context.deciders:
                 self.types.take(*decider.events)
+                try:
+                    self.units.decider_type(decider)
+                except ConfigurationError as error:
+                    self._fault(where_is(decider.evolve), str(error), "Leave snapshots= away.")
         for deliverer in self._deliverers.values():
             self.types.take(*deliverer.messages)
         for folds in self._folds.values():

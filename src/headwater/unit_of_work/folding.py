@@ -16,7 +16,6 @@ from headwater.domain.state import copied, copy_of_state, shared_part, state_of
 from headwater.errors import RoundTripError
 from headwater.messages import options_of
 from headwater.serialization.codec import EventCodec
-from headwater.serialization.forms import form_of
 
 A = TypeVar("A", bound=Aggregate[Any])
 S = TypeVar("S")
@@ -57,7 +56,7 @@ class Folding(Protocol[S]):
         """Return the state that was copied; the copy can be used again."""
         ...
 
-    def write(self, state: S) -> str:
+    def write(self, id: Id, state: S) -> str:
         """Return *state* as JSON text.
 
         Raises:
@@ -79,7 +78,8 @@ class Folding(Protocol[S]):
         ...
 
     def check_writable(self) -> None:
-        """Raise `MessageTypeError` if states can't be read back from JSON at all."""
+        """Raise `MessageTypeError` if states can't be read back from JSON at all, or have
+        personal fields and there are no keys."""
         ...
 
     @property
@@ -117,10 +117,11 @@ class AggregateFolding(Generic[A]):
         state.replay((), after=version)
         return state
 
-    def write(self, state: A) -> str:
+    def write(self, id: Id, state: A) -> str:
         kept = state_of(state)
         _refuse_shared(self._cls, [getattr(kept, name) for name in kept.__struct_fields__])
-        return self._codec.encode_value(kept, self._cls.state_type(), exact=True)
+        state_type = self._cls.state_type()
+        return self._codec.encode_value(kept, state_type, exact=True, around={"id": str(id)})
 
     def read(self, id: Id, text: str, version: int) -> A:
         state = self._cls(id)
@@ -133,7 +134,7 @@ class AggregateFolding(Generic[A]):
         return Fields({name: getattr(state, name) for name in names if hasattr(state, name)})
 
     def check_writable(self) -> None:
-        form_of(self._cls.state_type())
+        self._codec.is_personal(self._cls.state_type())
 
     @property
     def code(self) -> str:
@@ -164,9 +165,10 @@ class DeciderFolding(Generic[S]):
     def revive(self, id: Id, copy: Any, version: int) -> S:
         return cast("S", copied(copy, {}))
 
-    def write(self, state: S) -> str:
+    def write(self, id: Id, state: S) -> str:
         _refuse_shared(type(state), [state])
-        return self._codec.encode_value(state, self._decider.state_type, exact=True)
+        state_type = self._decider.state_type
+        return self._codec.encode_value(state, state_type, exact=True, around={"id": str(id)})
 
     def read(self, id: Id, text: str, version: int) -> S:
         return cast("S", self._codec.decode_value(text, self._decider.state_type))
@@ -175,12 +177,12 @@ class DeciderFolding(Generic[S]):
         return state
 
     def check_writable(self) -> None:
-        form_of(self._decider.state_type)
+        self._codec.is_personal(self._decider.state_type)
 
     @property
     def code(self) -> str:
         if self._code is None:
-            first = self._codec.encode_value(self._decider.initial, self._decider.state_type)
+            first = repr(self._decider.initial)
             evolve: Any = self._decider.evolve
             code = getattr(evolve, "__code__", None)
             shape = [repr(self._decider.state_type), first]

@@ -1,5 +1,6 @@
 """Snapshots as stored: rows of an internal collection, one for each stream that has one."""
 
+from collections.abc import Collection
 from typing import Final
 
 import msgspec
@@ -8,6 +9,7 @@ from headwater.errors import ConflictError
 from headwater.ports.changes import Changes, RowChange
 from headwater.ports.rows import CollectionSpec
 from headwater.ports.storage import Storage
+from headwater.serialization.personal import for_subjects
 from headwater.unit_of_work.stream_reading import Mark
 
 SNAPSHOTS: Final = CollectionSpec(
@@ -72,17 +74,24 @@ class SnapshotRows:
             return SnapshotRow(None, row.version, row.data)
 
     async def write(
-        self, stream_id: str, snapshot: Snapshot, *, over: SnapshotRow, keep: bool
+        self,
+        stream_id: str,
+        snapshot: Snapshot,
+        *,
+        subjects: Collection[str],
+        over: SnapshotRow,
+        keep: bool,
     ) -> bool:
         """Put *snapshot* in the place of *over*; return False if that was replaced meanwhile.
 
-        With *keep* what was there is kept beside it, under the stream's id and its row version.
+        Nobody can read it any more once one of *subjects* was forgotten. With *keep* what was
+        there is kept beside it, under the stream's id and its row version.
         """
-        data = msgspec.json.encode(snapshot).decode()
+        data = for_subjects(msgspec.json.encode(snapshot).decode(), subjects)
         rows = [RowChange(SNAPSHOTS.name, stream_id, data, expected=over.row_version)]
         if keep and over.data is not None:
             aside = f"{stream_id}@{over.row_version}"
-            rows.append(RowChange(SNAPSHOTS.name, aside, over.data))
+            rows.append(RowChange(SNAPSHOTS.name, aside, for_subjects(over.data, subjects)))
         try:
             await self._storage.commit(Changes(rows=tuple(rows)))
         except ConflictError:

@@ -12,11 +12,15 @@ CACHE_ENTRIES_MAX: Final = 1_000_000
 
 
 class Cached(msgspec.Struct):
-    """A copy of a state, the place it stands for, and where the last snapshot stood then."""
+    """A copy of a state, the place it stands for, and where the last snapshot stood then.
+
+    `subjects` are those whose personal data went into it.
+    """
 
     copy: Any
     at: Mark
     snapshot_at: int
+    subjects: frozenset[str] = frozenset()
 
 
 class StateCache:

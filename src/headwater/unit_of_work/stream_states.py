@@ -14,6 +14,7 @@ from headwater.errors import SerializationError
 from headwater.ports.log import StreamInfo, StreamState
 from headwater.ports.storage import Storage
 from headwater.serialization.codec import EventCodec
+from headwater.serialization.personal.parcels import addressees, note_read, subjects_read
 from headwater.unit_of_work.folding import Folding, Id
 from headwater.unit_of_work.snapshot_rows import Snapshot, SnapshotRows
 from headwater.unit_of_work.snapshot_writer import SnapshotWriter
@@ -62,6 +63,7 @@ class _Basis(msgspec.Struct, Generic[S], frozen=True):
     snapshot_at: int
     events: int
     cached: bool = False
+    subjects: frozenset[str] = frozenset()
 
 
 class StreamStates(Generic[S]):
@@ -84,6 +86,7 @@ class StreamStates(Generic[S]):
         self._storage, self._codec, self._clock = sources.storage, sources.codec, sources.clock
         self._rows, self._writer = sources.snapshots, sources.writer
         self._drop_caches = sources.drop_caches
+        self._personal = sources.codec.registry.personal
         self.cache = StateCache(loading.cache) if loading.cache else None
         self._uncopyable = False
         if loading.snapshots.wanted:
@@ -96,7 +99,7 @@ class StreamStates(Generic[S]):
             return self._folded(id, stretch)
         begun = self._clock.monotonic()
         generation = self.cache.generation if self.cache is not None else 0
-        basis = await self._basis(stream_id, id)
+        basis = await self._basis_of_whom(stream_id, id)
         self._keep(stream_id, id, basis, generation)
         seconds = self._clock.monotonic() - begun
         read = basis.version - basis.snapshot_at
@@ -134,6 +137,16 @@ class StreamStates(Generic[S]):
 
     # --------------------------------------------------------------------- where from
 
+    async def _basis_of_whom(self, stream_id: str, id: Id) -> "_Basis[S]":
+        """Return where to go on from, and whose personal data went into it."""
+        if self._personal is None:
+            return await self._basis(stream_id, id)
+        with subjects_read() as subjects:
+            basis = await self._basis(stream_id, id)
+        subjects |= basis.subjects
+        note_read(subjects)
+        return msgspec.structs.replace(basis, subjects=frozenset(subjects))
+
     async def _basis(self, stream_id: str, id: Id) -> "_Basis[S]":
         if (basis := await self._from_cache(stream_id, id)) is not None:
             return basis
@@ -155,6 +168,9 @@ class StreamStates(Generic[S]):
         entry = self.cache.get(key) if self.cache is not None else None
         if entry is None or self.cache is None:
             return None
+        if self._personal is not None and await self._personal.is_forgotten(entry.subjects):
+            self.cache.drop(key)
+            return None
         stretch = await read_on(
             self._storage, stream_id, entry.at, codec=self._codec, believe=False
         )
@@ -164,9 +180,10 @@ class StreamStates(Generic[S]):
             self.cache.drop(key)
             return None
         state = self._folding.revive(id, entry.copy, entry.at.version)
-        return await self._carried_on(
+        basis = await self._carried_on(
             stream_id, state, stretch, snapshot_at=entry.snapshot_at, cached=True
         )
+        return msgspec.structs.replace(basis, subjects=entry.subjects)
 
     async def _from_snapshot(
         self, stream_id: str, id: Id, snapshot: Snapshot, *, upto: int | None = None
@@ -233,7 +250,7 @@ class StreamStates(Generic[S]):
             _log.warning("%s is not cached: %s", self._who, error)
             return
         at = Mark(basis.version, basis.event_id)
-        entry = Cached(copy, at, basis.snapshot_at)
+        entry = Cached(copy, at, basis.snapshot_at, basis.subjects)
         self.cache.put((type(id), stream_id), entry, generation=generation)
 
     @property
@@ -253,19 +270,22 @@ class StreamStates(Generic[S]):
         fits = old is not None and (old.snapshot_version, old.code) == self._form
         if fits and old is not None and not await self._still_due(info, id, old):
             return
-        basis = await self._basis(stream_id, id)
+        basis = await self._basis_of_whom(stream_id, id)
         if basis.event_id is None:
             return
+        state = self._folding.write(id, basis.state)
         snapshot = Snapshot(
             self._loading.snapshot_version,
             self._folding.code,
             basis.version,
             basis.event_id.hex(),
-            msgspec.Raw(self._folding.write(basis.state).encode()),
+            msgspec.Raw(state.encode()),
         )
         # Who knows of events that are not there any more may be the only one.
-        keep = row.data is not None and not fits and info.first_version != 1
-        written = await self._rows.write(stream_id, snapshot, over=row, keep=keep)
+        keep = row.snapshot is not None and not fits and info.first_version != 1
+        written = await self._rows.write(
+            stream_id, snapshot, subjects=basis.subjects | addressees(state), over=row, keep=keep
+        )
         if written and keep:
             _log.warning(
                 "The events of %r before version %d were erased, and its snapshot is of other "

@@ -96,6 +96,8 @@ class Units:
         self._sources = StreamSources(
             storage, codec, self.clock, self._snapshots, self._snapshot_writer, self.drop_caches
         )
+        if codec.registry.personal is not None:
+            codec.registry.personal.on_forgotten(lambda _: self.drop_caches())
         self._at_work = 0
         self._idle: asyncio.Event | None = None
 

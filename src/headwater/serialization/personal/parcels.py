@@ -69,10 +69,22 @@ def for_subjects(text: str, subjects: Collection[str]) -> str:
 
     Stored and read back it is *text* again; ``null`` once any of them was forgotten.
     """
-    if not subjects and not text.startswith(PREFIX):
-        return text
+    if not subjects:
+        return packed_value(text.encode(), ()).decode() if text.startswith(PREFIX) else text
     parcel = Parcel(tuple(sorted(subjects)), ((VALUE,),), (msgspec.Raw(text.encode()),))
-    return packed_value(b"null", (parcel,) if subjects else ()).decode()
+    return packed_value(b"null", (parcel,)).decode()
+
+
+def subjects_in(text: str) -> frozenset[str]:
+    """Return whose parcels are in *text*, which the codec wrote.
+
+    Raises:
+        SerializationError: they are damaged.
+    """
+    if not text.startswith(PREFIX):
+        return frozenset()
+    parcels, _ = unfolded(text)
+    return frozenset(subject for parcel in parcels for subject in parcel.to)
 
 
 def unfolded(text: str) -> tuple[tuple[Parcel, ...], Body]:
