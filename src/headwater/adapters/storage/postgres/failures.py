@@ -20,7 +20,8 @@ from headwater.errors import (
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _LOST: Final = ("57P01", "57P02", "57P05", "08000", "08003", "08006", "08P01")
-_NOT_NOW: Final = ("57P03", "53300", "53200", "53000", "53400", "08001", "08004")
+_NOT_NOW: Final = ("57P03", "53300", "08001", "08004")
+_FOR_ALL: Final = ("53100", "25006", "42501")
 _WAITED: Final = ("55P03", "40P01", "40001", "57014")
 _READ_ONLY: Final = ("25006", "42501")
 _NO_TABLES: Final = ("42P01", "3F000", "42883", "42703")
@@ -48,6 +49,11 @@ def is_lost(error: BaseException) -> bool:
 def is_contended(error: BaseException) -> bool:
     """Return whether somebody else was in the way, so that it is worth trying again."""
     return code_of(error) in _WAITED
+
+
+def is_for_all(error: BaseException) -> bool:
+    """Return whether no commit at all would succeed, whatever is in it."""
+    return code_of(error) in (*_FOR_ALL, *_NO_TABLES, *_CORRUPT)
 
 
 def translated(error: Exception, settings: PostgresSettings) -> Exception:

@@ -1,0 +1,209 @@
+"""Commits groups: as few calls as can be, and one by one what does not go together."""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from uuid import uuid4
+
+import msgspec
+
+from headwater.adapters.storage.postgres.arrays import (
+    AppendArrays,
+    batch_arrays,
+    one_event,
+    results,
+)
+from headwater.adapters.storage.postgres.collection import Collection
+from headwater.adapters.storage.postgres.each import member_text, shared_arguments
+from headwater.adapters.storage.postgres.failures import is_contended, is_for_all, translated
+from headwater.adapters.storage.postgres.limits import EACH_COMMITS_MIN, TRIES_MAX
+from headwater.adapters.storage.postgres.plan import Part, Way, parts_of
+from headwater.adapters.storage.postgres.refusals import Answer, Outcome, outcome_of
+from headwater.adapters.storage.postgres.row_statements import RowStatements
+from headwater.adapters.storage.postgres.settings import PostgresSettings
+from headwater.adapters.storage.postgres.writing import WritingConnection
+from headwater.errors import OutcomeUnknownError, StorageError, StorageUnavailableError
+from headwater.ports.changes import Changes
+
+
+class _Together(msgspec.Struct):
+    before: list[int] | None
+    head: int | None = None
+    failed: int | None = None
+
+
+class _Each(msgspec.Struct):
+    results: list[Answer]
+    head: int | None = None
+
+
+_together: Final = msgspec.json.Decoder(_Together)
+_each: Final = msgspec.json.Decoder(_Each)
+
+
+class Committer:
+    """Decides groups of commits, in order, on the connection that writes."""
+
+    def __init__(
+        self,
+        settings: PostgresSettings,
+        connection: WritingConnection,
+        collections: Mapping[str, Collection],
+    ) -> None:
+        schema = settings.schema
+        self._settings, self._connection = settings, connection
+        self._collections = collections
+        self._statements: dict[str, RowStatements] = {}
+        self._id, self._batch = uuid4().bytes, 0
+        self._lock_ms = max(1, round(settings.lock_seconds * 1000))
+        self._append_one: Final = _call(f"* FROM {schema}.append_one_v1", 14)
+        self._append: Final = _call(f"* FROM {schema}.append_batch_v1", 21)
+        self._commit: Final = _call(f"{schema}.commit_v1", 41)
+        self._commit_each: Final = _call(f"{schema}.commit_each_v1", 10)
+        self.head: int = 0
+        """The newest head that a commit has told of."""
+
+    async def commit(self, group: Sequence[Changes]) -> list[Outcome]:
+        """Return what came of each member of *group*."""
+        self._look_up(group)
+        parts = deque(parts_of(group, self._statements))
+        outcomes: list[Outcome] = []
+        one_by_one = EACH_COMMITS_MIN
+        while parts:
+            part = parts.popleft()
+            done = await self._part(part)
+            outcomes += done
+            rest = part.members[len(done) :]
+            if done and isinstance(done[-1], OutcomeUnknownError | StorageUnavailableError):
+                # The server is gone: those that were not sent need not wait for it once more.
+                gone = StorageUnavailableError(str(done[-1]), where=self._settings.where)
+                outcomes += [self._translated(gone) for _ in range(len(group) - len(outcomes))]
+                break
+            if rest:
+                parts.appendleft(Part(part.way, rest[one_by_one:]))
+                parts.appendleft(Part(Way.EACH, rest[:one_by_one]))
+                one_by_one *= 2
+                if not parts[1].members:
+                    del parts[1]
+        return outcomes
+
+    def _look_up(self, group: Sequence[Changes]) -> None:
+        for changes in group:
+            names = [guard.collection for guard in changes.guards]
+            for name in (*names, *[row.collection for row in changes.rows]):
+                collection, known = self._collections[name], self._statements.get(name)
+                if known is None or known.collection is not collection:
+                    self._statements[name] = RowStatements(collection)
+
+    async def _part(self, part: Part) -> list[Outcome]:
+        """Return what came of the first members of a part; of the others nothing is decided."""
+        members = part.members
+        if part.way is Way.EACH:
+            return await self._one_by_one(members)
+        try:
+            if part.way is Way.APPENDING:
+                return [*await self._appended(members)]
+            return [*await self._together(members)]
+        except Exception as error:  # noqa: BLE001 - each member's outcome says what happened
+            if isinstance(error, StorageError) or is_for_all(error):
+                return [self._translated(error) for _ in members]
+            return await self._one_by_one(members, apart=is_contended(error))
+
+    async def _appended(self, members: Sequence[Changes]) -> Sequence[Outcome]:
+        if len(members) == 1 and len(members[0].appends) == 1:
+            (append,) = members[0].appends
+            if len(append.events) == 1 and not append.events[0].tags:
+                values = [self._lock_ms, *one_event(append)]
+                row = await self._connection.call(self._append_one, values)
+                return self._results(members, row[0], [row[1]]) if row[0] is not None else ()
+        arrays = AppendArrays(members)
+        values = [self._lock_ms, arrays.plain, *arrays.of_appends(), *arrays.of_events()]
+        head, before, failed = await self._connection.call(self._append, values)
+        return self._results(members[:failed], head, before)
+
+    async def _together(self, members: Sequence[Changes]) -> Sequence[Outcome]:
+        values = [*self._begin(members), *batch_arrays(members, self._statements)]
+        (text,) = await self._connection.call(self._commit, values)
+        answer = _together.decode(text)
+        return self._results(members[: answer.failed], answer.head, answer.before or ())
+
+    async def _one_by_one(
+        self, members: Sequence[Changes], *, apart: bool = False
+    ) -> list[Outcome]:
+        """Return what came of *members*, committed in one transaction or, *apart*, in many."""
+        texts = [_text_of(changes) for changes in members]
+        able = [
+            (changes, text)
+            for changes, text in zip(members, texts, strict=True)
+            if isinstance(text, str)
+        ]
+        done: Sequence[Outcome] | None = None
+        if len(able) > 1 and not apart:
+            try:
+                done = await self._each(able)
+            except Exception as error:  # noqa: BLE001 - each member's outcome says what happened
+                if isinstance(error, StorageError) or is_for_all(error):
+                    done = [self._translated(error) for _ in able]
+        if done is None:
+            done = [await self._alone(changes, text) for changes, text in able]
+        given = iter(done)
+        return [next(given) if isinstance(text, str) else text for text in texts]
+
+    async def _alone(self, changes: Changes, text: str) -> Outcome:
+        for tries_left in reversed(range(TRIES_MAX)):
+            try:
+                (outcome,) = await self._each([(changes, text)])
+            except Exception as error:  # noqa: BLE001 - the outcome says what happened
+                if not (tries_left and is_contended(error)):
+                    return self._translated(error)
+            else:
+                return outcome
+        raise AssertionError("the last try returns")
+
+    async def _each(self, able: Sequence[tuple[Changes, str]]) -> list[Outcome]:
+        members = [changes for changes, _ in able]
+        shared = shared_arguments(members, self._statements)
+        values = [*self._begin(members), [text for _, text in able], *shared]
+        (text,) = await self._connection.call(self._commit_each, values)
+        answer = _each.decode(text)
+        self.head = max(self.head, answer.head or 0)
+        return [
+            outcome_of(changes, one, self._collections, where=self._settings.where)
+            for changes, one in zip(members, answer.results, strict=True)
+        ]
+
+    def _begin(self, members: Sequence[Changes]) -> list[Any]:
+        self._batch += 1
+        log = any(
+            changes.appends or changes.conditions or changes.receipts or changes.streams
+            for changes in members
+        )
+        return [self._id, self._batch, self._lock_ms, log]
+
+    def _results(
+        self, members: Sequence[Changes], head: int | None, before: Sequence[int]
+    ) -> Sequence[Outcome]:
+        done = results(members, head, before)
+        self.head = max(self.head, head or 0, *[one.position for one in done])
+        return done
+
+    def _translated(self, error: Exception) -> Exception:
+        if isinstance(error, StorageError):
+            # One for each, because a traceback grows with every time that an error is raised.
+            outcome: Exception = type(error)(str(error), where=error.where)
+        else:
+            outcome = translated(error, self._settings)
+        if outcome is not error:
+            outcome.__cause__ = error
+        return outcome
+
+
+def _call(function: str, values: int) -> str:
+    return f"SELECT {function}({', '.join(f'${number}' for number in range(1, values + 1))})"
+
+
+def _text_of(changes: Changes) -> str | ValueError:
+    try:
+        return member_text(changes)
+    except ValueError as error:
+        return error

@@ -1,0 +1,135 @@
+"""What the functions in ``sql/`` answer, as results and errors of the port."""
+
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
+from uuid import UUID
+
+import msgspec
+
+from headwater.adapters.storage.postgres.collection import Collection
+from headwater.clock import from_microseconds
+from headwater.errors import (
+    CheckpointConflictError,
+    ConcurrencyError,
+    DeadlineExceededError,
+    DuplicateValueError,
+    HeadwaterError,
+    IdempotencyConflictError,
+    ReceiptExistsError,
+    RowConflictError,
+    StorageError,
+    StreamClosedError,
+    TagConditionError,
+)
+from headwater.ports.changes import Append, Appended, Changes, Committed
+
+Outcome: TypeAlias = Committed | Exception
+
+TOMBSTONED_ADVICE: Final = "Its events are erased for good; use another stream."
+
+
+class Answer(msgspec.Struct):
+    """What came of one member that was committed by itself.
+
+    `refused` is the kind of a refusal, `i` which part of the changes it is for; None and 0 for
+    one that was accepted. The other fields hold what the error needs to tell.
+    """
+
+    appends: tuple[tuple[int, int], ...] = ()
+    position: int = 0
+    refused: str | None = None
+    i: int = 0
+    same: bool = False
+    actual: int = 0
+    state: str = ""
+    place: int = 0
+    code: str = ""
+    told: Any = None
+
+
+def outcome_of(
+    changes: Changes, answer: Answer, collections: Mapping[str, Collection], *, where: str
+) -> Outcome:
+    """Return the result of *changes*, or the error that they are refused with."""
+    if answer.refused is None:
+        appended = [
+            Appended(append.stream_id, version, position)
+            for append, (version, position) in zip(changes.appends, answer.appends, strict=True)
+        ]
+        return Committed(answer.position, tuple(appended))
+    if answer.refused == "failed":
+        return _failed(answer, where)
+    return _refusal(changes, answer, collections)
+
+
+def _failed(answer: Answer, where: str) -> Exception:
+    problem = f"{where}: it can't be stored ({answer.told}, {answer.code}). Nothing was written."
+    return (
+        ValueError(problem) if answer.code.startswith("22") else StorageError(problem, where=where)
+    )
+
+
+def _refusal(
+    changes: Changes, answer: Answer, collections: Mapping[str, Collection]
+) -> HeadwaterError:
+    i, actual = answer.i, answer.actual
+    match answer.refused:
+        case "deadline":
+            return DeadlineExceededError("Commit", from_microseconds(changes.deadline or 0))
+        case "receipt":
+            receipt = changes.receipts[i]
+            message_id = UUID(bytes=receipt.message_id)
+            if answer.same:
+                return ReceiptExistsError(receipt.consumer, message_id)
+            return IdempotencyConflictError("Message", message_id, "its content differs")
+        case "checkpoint":
+            move = changes.checkpoints[i]
+            return CheckpointConflictError(
+                move.subscription, move.partition, expected=move.expected, actual=actual
+            )
+        case "id":
+            return _known_id(changes.appends[i], answer.told)
+        case "closed":
+            return StreamClosedError(changes.appends[i].stream_id, answer.state)
+        case "version":
+            append = changes.appends[i]
+            return ConcurrencyError(append.stream_id, expected=append.expected, actual=actual)
+        case "condition":
+            condition = changes.conditions[i]
+            return TagConditionError(
+                condition.tags, after=condition.after, position=answer.position
+            )
+        case "change":
+            change = changes.streams[i]
+            return StreamClosedError(change.stream_id, "tombstoned", TOMBSTONED_ADVICE)
+        case "guard":
+            guard = changes.guards[i]
+            return RowConflictError(
+                guard.collection, guard.key, expected=guard.expected, actual=actual
+            )
+        case "row":
+            row = changes.rows[i]
+            expected = row.expected or 0
+            return RowConflictError(row.collection, row.key, expected=expected, actual=actual)
+        case _:
+            row = changes.rows[i]
+            field = collections[row.collection].spec.indexed[answer.place].name
+            return DuplicateValueError(row.collection, field, row.indexed[answer.place], row.key)
+
+
+def _known_id(append: Append, told: dict[str, Any]) -> IdempotencyConflictError:
+    event = append.events[told.get("event", 0)]
+    match told["why"]:
+        case "twice":
+            ids = [one.id for one in append.events]
+            event = next(one for one in append.events if ids.count(one.id) > 1)
+            problem = "it stands twice in one append"
+        case "mixed":
+            problem = "others of the same append are not"
+        case "stream":
+            problem = f"it stands in stream {told['stream']!r}"
+        case "order":
+            problem = f"it stands at version {told['version']}, in another order"
+        case _:
+            problem = "its type, schema version or data differ"
+    return IdempotencyConflictError("Event", UUID(bytes=event.id), problem)
