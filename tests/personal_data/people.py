@@ -135,11 +135,11 @@ class Cellar:
         *,
         keys: KeyStore | None = None,
         master: bytes = MASTER,
-        former: tuple[bytes, ...] = (),
+        others: tuple[bytes, ...] = (),
     ) -> PersonalData:
         return PersonalData(
             keys or SqliteKeyStore(self.keys_file),
-            wrapper=MasterKeys(master, former=former),
+            wrapper=MasterKeys(master, others=others),
             ledger=self.ledger,
             clock=self.clock,
         )

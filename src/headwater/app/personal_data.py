@@ -22,9 +22,9 @@ class PersonalDataSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     `keys`: a URL, ``sqlite:///keys.db`` or ``memory://``, or a key store of your own. It must
     not be the storage's database: who restores a backup of that would bring the keys back.
-    `master_key`: the 32 bytes that the keys are wrapped by, or what returns them. `former` ones
-    still unwrap until `PersonalData.rotate` is done. With a `wrapper` of your own, such as one
-    that asks a KMS, neither is given.
+    `master_key`: the 32 bytes that the keys are wrapped by, or what returns them.
+    `other_master_keys` only unwrap, while the master key is changed (see `MasterKeys`). With a
+    `wrapper` of your own, such as one that asks a KMS, neither is given.
     `ledger`: the file that notes who was forgotten; keep it out of the keys' backups. It may be
     left out with keys in memory only.
     `ring_seconds`: how long a process holds a key, and may go on reading what another one forgot.
@@ -33,7 +33,7 @@ class PersonalDataSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     keys: str | KeyStore
     master_key: bytes | Callable[[], bytes] | None = None
-    former: tuple[bytes, ...] = ()
+    other_master_keys: tuple[bytes, ...] = ()
     wrapper: KeyWrapper | None = None
     ledger: Path | str | Ledger | None = None
     ring_seconds: Duration = KEY_RING_SECONDS
@@ -69,7 +69,7 @@ def _wrapper(settings: PersonalDataSettings) -> KeyWrapper:
     if settings.wrapper is not None:
         return settings.wrapper
     key = settings.master_key() if callable(settings.master_key) else settings.master_key
-    return MasterKeys(key or b"", former=settings.former)
+    return MasterKeys(key or b"", others=settings.other_master_keys)
 
 
 def _ledger(settings: PersonalDataSettings) -> Ledger:

@@ -59,6 +59,7 @@ class SqliteKeyStore:
         self.path, self._busy_seconds = Path(path), busy_seconds
         self._connection: sqlite3.Connection | None = None
         self._thread: ThreadPoolExecutor | None = None
+        self._file: tuple[int, int] | None = None
 
     async def open(self) -> None:
         """Open the file, and make the table in it if it is new."""
@@ -115,6 +116,7 @@ class SqliteKeyStore:
         def on_thread() -> T:
             if self._connection is None:
                 raise KeyStoreError(f"The key store {self.path} is not open.")
+            self._check_in_place()
             with self._connection:
                 return work(self._connection)
 
@@ -146,6 +148,23 @@ class SqliteKeyStore:
             raise
         connection.isolation_level = "IMMEDIATE"
         self._connection = connection
+        self._file = self._identity()
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _check_in_place(self) -> None:
+        # SQLite would go on with the file that is gone: what is destroyed in it stays where
+        # everybody else looks.
+        if self._identity() != self._file:
+            raise KeyStoreError(
+                f"The key store {self.path} was replaced or removed while it was open. Start this "
+                f"process anew: then the ledger is applied to what is there now."
+            )
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

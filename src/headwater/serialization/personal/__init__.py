@@ -2,7 +2,7 @@
 
 from headwater.serialization.personal.cipher import MasterKeys
 from headwater.serialization.personal.marks import ERASED_TEXT, Personal, Subject
-from headwater.serialization.personal.parcels import for_subjects, subjects_read
+from headwater.serialization.personal.parcels import for_subjects, subjects_in, subjects_read
 from headwater.serialization.personal.personal_data import PersonalData
 from headwater.serialization.personal.ring import KEY_RING_KEYS_MAX, KEY_RING_SECONDS
 from headwater.serialization.personal.sealed_storage import SealedStorage
@@ -17,5 +17,6 @@ __all__ = [
     "SealedStorage",
     "Subject",
     "for_subjects",
+    "subjects_in",
     "subjects_read",
 ]

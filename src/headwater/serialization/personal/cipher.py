@@ -98,24 +98,25 @@ class DataKey:
 class MasterKeys:
     """Wraps the keys of subjects by master keys of 32 bytes that the program is given.
 
-    *current* wraps new keys; *former* ones still unwrap old keys, until `PersonalData.rotate` has
-    wrapped them all by the current one.
+    *current* wraps keys; *others* only unwrap. To change the master key, give the new one to all
+    processes as another, then make it the current one and the old one another, then call
+    `PersonalData.rotate`, and then leave the old one out.
     """
 
-    def __init__(self, current: bytes, *, former: Sequence[bytes] = ()) -> None:
+    def __init__(self, current: bytes, *, others: Sequence[bytes] = ()) -> None:
         """Take the master keys; make one with ``secrets.token_bytes(32)``.
 
         Raises:
             ConfigurationError: a key has not 32 bytes.
             MissingExtraError: `cryptography` is not installed.
         """
-        for key in (current, *former):
+        for key in (current, *others):
             if len(key) != KEY_BYTES:
                 raise ConfigurationError(
                     f"A master key has {KEY_BYTES} bytes, not {len(key)}: secrets.token_bytes(32) "
                     f"makes one."
                 )
-        self._ciphers = {_name_of(key): _cipher(key) for key in (current, *former)}
+        self._ciphers = {_name_of(key): _cipher(key) for key in (current, *others)}
         self._master = _name_of(current)
 
     @property
@@ -142,7 +143,7 @@ class MasterKeys:
         if cipher is None:
             raise KeyStoreError(
                 f"Keys are wrapped by master key {master!r}, which this process was not given "
-                f"(known: {', '.join(self._ciphers)}). Give it among the former ones."
+                f"(known: {', '.join(self._ciphers)}). Give it among the others."
             )
         keys: dict[str, bytes] = {}
         for subject, key in wrapped.items():

@@ -154,9 +154,12 @@ class PersonalData:
             KeyStoreError: ledger or key store can't be read or written.
         """
         entries = await self._ledger.entries()
-        destroyed = await self._destroy(entries) if entries else 0
-        known = {entry.subject for entry in entries}
-        missing = [e for e in await self._store.forgotten() if e.subject not in known]
+        noted = await self._store.forgotten()
+        subjects = {entry.subject for entry in noted}
+        restored = [entry for entry in entries if entry.subject not in subjects]
+        destroyed = await self._destroy(restored) if restored else 0
+        subjects = {entry.subject for entry in entries}
+        missing = [entry for entry in noted if entry.subject not in subjects]
         if missing:
             await self._ledger.add(missing)
         return destroyed
@@ -192,10 +195,10 @@ class PersonalData:
 
         Nothing that is stored elsewhere is touched, and everything can go on meanwhile. If it is
         cut off, call it again: it goes on where it was. When it returns 0 and every process has
-        the new master key, the former one can be thrown away. *progress* hears the number so far.
+        the new master key, the old one can be thrown away. *progress* hears the number so far.
 
         Raises:
-            KeyStoreError: the key store can't be used, or a former master key is missing.
+            KeyStoreError: the key store can't be used, or a master key is missing.
         """
         rewrapped, after = 0, ""
         while page := await self._store.outdated(
