@@ -6,6 +6,7 @@ from headwater.errors import (
     CheckpointConflictError,
     DuplicateValueError,
     IdempotencyConflictError,
+    KeyStoreError,
     StorageError,
     SubscriptionFailedError,
 )
@@ -218,5 +219,5 @@ def _can_be_named(checkpoint: Checkpoint, reached: Checkpoint) -> bool:
 def _lies_in_an_event(error: Exception) -> bool:
     """Return whether a commit was refused for what a handler wanted to write, not by chance."""
     return isinstance(error, DuplicateValueError | IdempotencyConflictError) or not isinstance(
-        error, StorageError
+        error, StorageError | KeyStoreError
     )

@@ -11,6 +11,7 @@ from headwater.clock import Clock
 from headwater.errors import (
     CheckpointConflictError,
     ConflictError,
+    KeyStoreUnavailableError,
     StorageBusyError,
     StorageError,
     StorageFullError,
@@ -211,7 +212,12 @@ class Runner:
             # Another process works on this subscription too and was first, or an operator has
             # reset it; nothing of ours was written. Go on from where the checkpoints are.
             self._outrun = True
-        except (StorageBusyError, StorageFullError, ConflictError) as error:
+        except (
+            StorageBusyError,
+            StorageFullError,
+            KeyStoreUnavailableError,
+            ConflictError,
+        ) as error:
             # It may pass by itself, and nothing was written: begin this page again.
             _log.warning("Subscription %r tries again: %s", self.subscription.name, error)
             await self._clock.sleep(TRY_AGAIN_SECONDS)
