@@ -344,10 +344,10 @@ def test_a_class_that_nothing_is_read_as_has_no_stored_names(upcasters: Upcaster
 
 NOT_ALLOWED: list[tuple[Any, str]] = [
     (None, "it returned None; return the data as a dict, or () to drop"),
-    ("text", "it returned 'text'"),
-    ([{"city": "Rome"}], "which is no (name, version, data)"),
+    ("text", "it returned a str"),
+    ([{"city": "Rome"}], "a dict, which is no (name, version, data)"),
     ([("sales.customer-moved", 2, {})], "it returned 'sales.customer-moved' version 2, but"),
-    ([("sales.customer-moved", 1, "x")], "is 'x', not a dict"),
+    ([("sales.customer-moved", 1, "x")], "is a str, not a dict"),
     ({"city": object()}, "can't be written as JSON"),
     ({"town": "Rome"}, "can't be read as Moved"),
 ]

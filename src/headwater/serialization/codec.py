@@ -122,7 +122,7 @@ class EventCodec(ValueCodec):
         """
         if (type, schema_version) not in self.chains.steps:
             return (self.decode(type, schema_version, data),)
-        parts = self.chains.parts(type, schema_version, data)
+        parts = self._parts(type, schema_version, data)
         return [self._decode_part(part, type, schema_version) for part in parts]
 
     def decode_payloads(self, page: Iterable[StoredPayload]) -> list[Any]:
@@ -152,7 +152,7 @@ class EventCodec(ValueCodec):
             return ((stored, self.decode(*form, stored.data)),)
         return [
             (_part_of(stored, part), self._decode_part(part, *form))
-            for part in self.chains.parts(*form, stored.data)
+            for part in self._parts(*form, stored.data)
         ]
 
     def stored_names(self, base: type[Any]) -> frozenset[str]:
@@ -177,6 +177,11 @@ class EventCodec(ValueCodec):
             for version in versions
             for final in self.chains.finals(StoredForm(name, version))
         )
+
+    def _parts(self, type: str, schema_version: int, data: str | bytes) -> Sequence[Part]:
+        if isinstance(data, str) and data.startswith(PREFIX):
+            data = unpacked(data)
+        return self.chains.parts(type, schema_version, data)
 
     def _decode_part(self, part: Part, type: str, schema_version: int) -> object:
         try:

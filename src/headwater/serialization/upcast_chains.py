@@ -147,11 +147,15 @@ def _results(step: Upcaster, returned: object) -> Iterable[tuple[StoredForm, obj
         return
     if isinstance(returned, str | bytes) or not isinstance(returned, Iterable):
         raise _fault(
-            step, f"it returned {returned!r}; return the data as a dict, or () to drop the event"
+            step,
+            f"it returned {_kind(returned)}; return the data as a dict, or () to drop the event",
         )
     for part in cast("Iterable[object]", returned):
         if not isinstance(part, tuple) or len(cast("tuple[object, ...]", part)) != 3:
-            raise _fault(step, f"it returned {part!r}, which is no (name, version, data)")
+            raise _fault(
+                step,
+                f"it returned {_kind(cast('object', part))}, which is no (name, version, data)",
+            )
         name, version, content = cast("tuple[Any, Any, object]", part)
         target = StoredForm(name, version)
         if target not in step.targets:
@@ -162,12 +166,17 @@ def _results(step: Upcaster, returned: object) -> Iterable[tuple[StoredForm, obj
 
 def _encoded(step: Upcaster, target: StoredForm, content: object) -> bytes:
     if not isinstance(content, Mapping):
-        raise _fault(step, f"the data it returned for {target} is {content!r}, not a dict")
+        raise _fault(step, f"the data it returned for {target} is {_kind(content)}, not a dict")
     try:
         return ENCODER.encode(content)
     except ENCODE_ERRORS as error:
         problem = f"the data it returned for {target} can't be written as JSON: {error}"
         raise _fault(step, problem) from error
+
+
+def _kind(value: object) -> str:
+    # Not the value itself: it can be about a person, and errors are stored and logged.
+    return "None" if value is None else f"a {type(value).__name__}"
 
 
 def _fault(step: Upcaster, problem: str) -> UpcasterError:

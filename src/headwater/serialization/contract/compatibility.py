@@ -12,12 +12,6 @@ _LOWER: Final = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minPro
 _UPPER: Final = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
 _EQUAL: Final = ("multipleOf", "pattern", "contentEncoding", "uniqueItems")
 
-_READS_FORMAT: Final = {
-    "any-date-time": {"date-time", "local-date-time"},
-    "any-time": {"time", "local-time"},
-}
-"""Which formats are read by one that is wider."""
-
 _TYPE_OF: Final[Mapping[type, str]] = {
     str: "string",
     bool: "boolean",
@@ -114,6 +108,10 @@ class _Comparison:
         yield from min(fitting, key=_misfit, default=otherwise)
 
     def _members(self, values: list[Any], read: Schema, at: str) -> Iterator[Problem]:
+        # Whether each of the values has a format is not asked.
+        if any(word in read for word in ("format", *_LOWER, *_UPPER, *_EQUAL)):
+            yield Problem(at, Kind.TYPE, "one of " + ", ".join(map(repr, values)), shown(read))
+            return
         if "enum" in read or "const" in read:
             known = [*map(_key, _values(read))]
             unknown = [value for value in values if _key(value) not in known]
@@ -208,10 +206,8 @@ def _same_type(written: Schema, read: Schema) -> bool:
 def _within(written: Schema, read: Schema) -> bool:
     """Return whether all that *written* allows is within the bounds of *read*."""
     form = read.get("format")
-    if form is not None and written.get("type") == "string":
-        own = written.get("format")
-        if own != form and own not in _READS_FORMAT.get(form, ()):
-            return False
+    if form not in {None, written.get("format")} and written.get("type") == "string":
+        return False
     for word in _LOWER:
         if word in read and not (word in written and written[word] >= read[word]):
             return False
