@@ -232,15 +232,16 @@ class AppendsConformance(StorageSuite):
 
     async def test_text_that_looks_like_sql_is_only_text(self, storage: Storage) -> None:
         text = "'); DROP TABLE events; -- \" ? :a $1 %s {0} \\ \u2028"
+        data, headers = (msgspec.json.encode(some).decode() for some in (text, {text: text}))
         event = msgspec.structs.replace(
-            new_event(text, f'"{text}"', tags=(text, "'"), actor=text), tenant=text, headers=text
+            new_event(text, data, tags=(text, "'"), actor=text), tenant=text, headers=headers
         )
 
         await storage.commit(appending("order-1", event))
 
         (stored,) = await storage.read_stream("order-1")
         assert (stored.type, stored.data, stored.tags) == (event.type, event.data, event.tags)
-        assert (stored.actor, stored.tenant, stored.headers) == (text, text, text)
+        assert (stored.actor, stored.tenant, stored.headers) == (text, text, headers)
 
     async def test_a_megabyte_of_data_comes_back_whole(self, storage: Storage) -> None:
         data = '{"picture":"' + "ü7🛒x" * 125_000 + '"}'
