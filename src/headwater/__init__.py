@@ -10,6 +10,7 @@ from headwater.domain.applies import applies
 from headwater.domain.decider import Decider
 from headwater.domain.decision_model import DecisionModel, EventCriteria
 from headwater.domain.read_model import ReadModel
+from headwater.domain.snapshots import Snapshots
 from headwater.errors import HeadwaterError, RefusedError
 from headwater.event_store import EventData, EventStore
 from headwater.mediator import (
@@ -78,6 +79,7 @@ __all__ = [
     "Repository",
     "Request",
     "Sender",
+    "Snapshots",
     "Stage",
     "Strategy",
     "SystemClock",

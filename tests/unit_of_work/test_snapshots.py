@@ -454,7 +454,6 @@ class TestWiring:
     def test_a_state_that_can_not_be_read_back_is_a_fault(self) -> None:
         class Opaque(Aggregate[str], snapshots=Snapshots(every=1)):
             anything: object = None
-            handle: memoryview | None = None
 
         with pytest.raises(MessageTypeError):
             new_units(MemoryStorage()).aggregate_type(Opaque)

@@ -86,8 +86,8 @@ class Folding(Protocol[S]):
     def code(self) -> str:
         """Tells whether a written state was folded by the code that is here now.
 
-        It changes with the attributes, the schema versions of the events and the functions that
-        apply them; not with what these call.
+        It changes with the attributes, the schema versions of the events, their upcasters, and
+        the functions that apply them; not with what these call, and with Python's version.
         """
         ...
 
@@ -142,7 +142,8 @@ class AggregateFolding(Generic[A]):
             fields = msgspec.structs.fields(self._cls.state_type())
             methods = [method.function.__code__ for method in applies_methods(self._cls)]
             shape = [f"{field.name}: {field.type!r}" for field in fields]
-            self._code = _digest(shape, self._cls.event_types(), methods)
+            events = self._cls.event_types()
+            self._code = _digest(shape, events, methods, upcasting_of(events, self._codec))
         return self._code
 
 
@@ -186,7 +187,9 @@ class DeciderFolding(Generic[S]):
             evolve: Any = self._decider.evolve
             code = getattr(evolve, "__code__", None)
             shape = [repr(self._decider.state_type), first]
-            self._code = _digest(shape, self._decider.events, [code] if code else [])
+            events = self._decider.events
+            codes = [code] if code else []
+            self._code = _digest(shape, events, codes, upcasting_of(events, self._codec))
         return self._code
 
 
@@ -197,9 +200,27 @@ def _refuse_shared(cls: type, values: Sequence[Any]) -> None:
         raise RoundTripError(cls, f"{problem}, and would hold one each.")
 
 
-def _digest(shape: Sequence[str], events: Iterable[type], codes: Iterable[CodeType]) -> str:
+def upcasting_of(events: Iterable[type], codec: EventCodec) -> list[str]:
+    """Return a text for each upcaster that may make or drop some of *events*."""
+    steps = codec.chains.steps.values()
+    if not steps:
+        return []
+    names = frozenset[str]().union(*(codec.stored_names(event) for event in events))
+    return sorted(
+        f"{step.source} {step.targets} {_text_of(getattr(step.upcast, '__code__', None))}"
+        for step in steps
+        if step.source.name in names or not step.targets
+    )
+
+
+def _digest(
+    shape: Sequence[str],
+    events: Iterable[type],
+    codes: Iterable[CodeType],
+    upcasting: Sequence[str],
+) -> str:
     versions = sorted(f"{event.__qualname__} {options_of(event).version}" for event in events)
-    parts = [*shape, *versions, *(_text_of(code) for code in codes)]
+    parts = [*shape, *versions, *upcasting, *(_text_of(code) for code in codes)]
     # An address in a text is another one in every process.
     text = _ADDRESS.sub("", "".join(f"{len(part)}:{part}" for part in parts))
     return blake2b(text.encode(), digest_size=_DIGEST_BYTES).hexdigest()
