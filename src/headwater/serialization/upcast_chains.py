@@ -151,11 +151,9 @@ def _results(step: Upcaster, returned: object) -> Iterable[tuple[StoredForm, obj
             f"it returned {_kind(returned)}; return the data as a dict, or () to drop the event",
         )
     for part in cast("Iterable[object]", returned):
+        kind = _kind(part)
         if not isinstance(part, tuple) or len(cast("tuple[object, ...]", part)) != 3:
-            raise _fault(
-                step,
-                f"it returned {_kind(cast('object', part))}, which is no (name, version, data)",
-            )
+            raise _fault(step, f"it returned {kind}, which is no (name, version, data)")
         name, version, content = cast("tuple[Any, Any, object]", part)
         target = StoredForm(name, version)
         if target not in step.targets:
