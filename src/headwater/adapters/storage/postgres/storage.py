@@ -11,6 +11,8 @@ from headwater.adapters.storage.postgres.collection import Collection
 from headwater.adapters.storage.postgres.connections import Read
 from headwater.adapters.storage.postgres.failures import translated
 from headwater.adapters.storage.postgres.log import LogStatements
+from headwater.adapters.storage.postgres.restoration import RestorationStatements
+from headwater.adapters.storage.postgres.outbox_mover import OutboxMover
 from headwater.adapters.storage.postgres.settings import PostgresSettings
 from headwater.adapters.storage.postgres.streams import StreamStatements
 from headwater.adapters.storage.postgres.subscriptions import SubscriptionStatements
@@ -33,6 +35,7 @@ from headwater.ports.log import (
     StoredPayload,
     StreamInfo,
 )
+from headwater.ports.restoration import Restored
 from headwater.ports.rows import ROWS_MAX, CollectionSpec, Condition, Row, RowQuery
 from headwater.ports.storage import Capabilities, Checkpoint, StoredReceipt
 from headwater.streams import check_stream_id
@@ -51,7 +54,8 @@ class PostgresStorage:
     """Keeps everything in one schema, which any number of processes use at the same time.
 
     Times are the server's. Look at the log with ``SELECT * FROM headwater.log``; each
-    collection is a view of its name, with a column for each field of its rows.
+    collection is a view of its name, with a column for each field of its rows. `outbox` shows
+    what was staged in transactions of your own, and waits for it.
     """
 
     def __init__(self, settings: PostgresSettings | str, *, clock: Clock = _SYSTEM_CLOCK) -> None:
@@ -65,6 +69,8 @@ class PostgresStorage:
         self._streams: Final = StreamStatements(settings.schema)
         self._subscriptions: Final = SubscriptionStatements(settings.schema)
         self._administration: Final = AdministrationStatements(settings.schema)
+        self._restoration: Final = RestorationStatements(settings.schema)
+        self.outbox: Final = OutboxMover(settings)
         self._open: Workers | None = None
         self._turn: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
 
@@ -90,7 +96,7 @@ class PostgresStorage:
                 return
             if self.settings.auto_migrate:
                 await schema.upgrade(self.settings)
-            opened = Workers(self.settings, self._clock, self._collections, self._log)
+            opened = Workers(self.settings, self._clock, self._collections, self._log, self.outbox)
             try:
                 connection = await opened.writer.connection.get()
                 found = await schema.stored_status(connection, self.settings)
@@ -103,6 +109,8 @@ class PostgresStorage:
             self._collections.clear()
             self._collections.update({one.spec.name: one for one in stored})
             opened.writer.start()
+            if opened.writable and self.settings.moves_outbox:
+                self.outbox.start()
             self._open = opened
 
     async def close(self) -> None:
@@ -321,6 +329,18 @@ class PostgresStorage:
         """Remove what is older than *before*, as `Administration.prune` says."""
         return await self._read(
             lambda connection: self._administration.prune(connection, before=before, limit=limit)
+        )
+
+    async def restore_log(
+        self, events: Sequence[StoredEvent], *, head: int, streams: Sequence[StreamInfo] = ()
+    ) -> None:
+        """Become what another log was, as `Restoration.restore_log` says."""
+        self._opened()
+        restored = Restored(events, head=head, streams=streams)
+        await self._read(
+            lambda connection: self._restoration.restore(
+                connection, restored, events, head=head, streams=streams
+            )
         )
 
     async def _read(self, read: Read[_Result]) -> _Result:
