@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 
 import pytest
 
+from headwater import App, BoundedContext
 from headwater.adapters.key_store.memory import MemoryKeyStore, MemoryLedger
 from headwater.clock import ManualClock
 from headwater.errors import (
@@ -16,6 +17,7 @@ from headwater.errors import (
 )
 from headwater.event_store import EventStore
 from headwater.metadata import message_context
+from headwater.ports.changes import Changes
 from headwater.ports.key_store import WrappedKey
 from headwater.serialization.personal import (
     KEY_RING_SECONDS,
@@ -26,7 +28,7 @@ from headwater.serialization.personal import (
 )
 from headwater.serialization.personal.parcels import PREFIX, unpacked
 from headwater.streams import ExpectedVersion
-from tests.personal_data.people import MASTER, Cellar, CustomerRegistered
+from tests.personal_data.people import MASTER, Cellar, CustomerCards, CustomerRegistered
 
 ANY = ExpectedVersion.any()
 NEW_MASTER = b"n" * 32
@@ -144,11 +146,14 @@ async def test_a_ledger_that_cannot_be_written_leaves_the_key(cellar: Cellar) ->
 class FlakyKeys(MemoryKeyStore):
     """Can't be reached while `down`."""
 
-    down = False
+    def __init__(self) -> None:
+        super().__init__()
+        self.down, self.refused = False, asyncio.Event()
 
     async def get(self, subjects: Collection[str]) -> Mapping[str, WrappedKey]:
         await asyncio.sleep(0)
         if self.down:
+            self.refused.set()
             raise KeyStoreUnavailableError("The key store can't be reached.")
         return await super().get(subjects)
 
@@ -168,6 +173,34 @@ async def test_a_key_store_that_is_down_gives_errors_and_no_placeholders(cellar:
         keys.down = False
         assert await emails(store) == ["ada@example.org"]
         assert await store.head() == 1
+
+
+async def test_a_subscription_waits_for_a_key_store_that_is_down(cellar: Cellar) -> None:
+    keys = FlakyKeys()
+    personal = cellar.personal_data(keys=keys)
+    heard: list[str] = []
+    crm = BoundedContext("crm")
+
+    @crm.subscriber
+    async def hear(event: CustomerRegistered) -> None:
+        heard.append(event.email)
+
+    _ = hear
+    crm.projection(CustomerCards)
+    app = App("shop", storage=cellar.storage(), personal_data=personal)
+    app.include(crm)
+    async with app:
+        ada = CustomerRegistered("ada", "ada@example.org")
+        append = await app.event_store.prepare_sealed("crm.customer-ada", [ada], expected=ANY)
+        keys.down = True
+        cellar.clock.advance(KEY_RING_SECONDS)
+        await app.storage.commit(Changes((append,)))
+        await keys.refused.wait()
+
+        keys.down = False
+
+        await app.settle()
+        assert heard == ["ada@example.org"]
 
 
 async def test_a_key_that_is_forgotten_while_it_is_loaded_is_not_held(cellar: Cellar) -> None:
@@ -275,10 +308,14 @@ def test_a_text_for_nobody_stays_as_it_is(text: str) -> None:
 async def test_it_is_opened_before_it_is_used_and_takes_sensible_numbers(cellar: Cellar) -> None:
     with pytest.raises(ConfigurationError):
         _ = cellar.personal_data().digest_key
-    for wrong in ({"ring_seconds": 0.0}, {"ring_keys_max": 0}):
+    for seconds, keys_max in ((0.0, 1), (1.0, 0)):
         with pytest.raises(ConfigurationError):
             PersonalData(
-                MemoryKeyStore(), wrapper=MasterKeys(MASTER), ledger=MemoryLedger(), **wrong
+                MemoryKeyStore(),
+                wrapper=MasterKeys(MASTER),
+                ledger=MemoryLedger(),
+                ring_seconds=seconds,
+                ring_keys_max=keys_max,
             )
     async with cellar.personal_data() as personal:
         for subject in ("", "x" * 501):

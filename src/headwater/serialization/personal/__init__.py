@@ -2,7 +2,7 @@
 
 from headwater.serialization.personal.cipher import MasterKeys
 from headwater.serialization.personal.marks import ERASED_TEXT, Personal, Subject
-from headwater.serialization.personal.parcels import for_subjects, subjects_in, subjects_read
+from headwater.serialization.personal.parcels import addressees, for_subjects, subjects_read
 from headwater.serialization.personal.personal_data import PersonalData
 from headwater.serialization.personal.ring import KEY_RING_KEYS_MAX, KEY_RING_SECONDS
 from headwater.serialization.personal.sealed_storage import SealedStorage
@@ -16,7 +16,7 @@ __all__ = [
     "PersonalData",
     "SealedStorage",
     "Subject",
+    "addressees",
     "for_subjects",
-    "subjects_in",
     "subjects_read",
 ]

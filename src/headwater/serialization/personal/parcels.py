@@ -75,18 +75,6 @@ def for_subjects(text: str, subjects: Collection[str]) -> str:
     return packed_value(b"null", (parcel,)).decode()
 
 
-def subjects_in(text: str) -> frozenset[str]:
-    """Return whose parcels are in *text*, which the codec wrote.
-
-    Raises:
-        SerializationError: they are damaged.
-    """
-    if not text.startswith(PREFIX):
-        return frozenset()
-    parcels, _ = unfolded(text)
-    return frozenset(subject for parcel in parcels for subject in parcel.to)
-
-
 def unfolded(text: str) -> tuple[tuple[Parcel, ...], Body]:
     """Return the parcels of *text* and its body.
 
