@@ -7,7 +7,7 @@ from typing import Final
 from headwater.adapters.storage.memory import MemoryStorage
 from headwater.adapters.storage.sqlite import SqliteSettings, SqliteStorage
 from headwater.clock import Clock
-from headwater.errors import ConfigurationError
+from headwater.errors import ConfigurationError, MissingExtraError
 from headwater.ports.storage import Storage
 
 
@@ -21,16 +21,31 @@ def _sqlite(url: str, clock: Clock) -> Storage:
     return SqliteStorage(SqliteSettings.from_url(url), clock=clock)
 
 
+def _postgres(url: str, clock: Clock) -> Storage:
+    try:
+        from headwater.adapters.storage.postgres import PostgresSettings, PostgresStorage  # noqa: PLC0415 - its driver is an extra
+    except ModuleNotFoundError as error:
+        if error.name != "asyncpg":
+            raise
+        raise MissingExtraError("asyncpg", "postgres") from error
+    return PostgresStorage(PostgresSettings.from_url(url), clock=clock)
+
+
 _BY_SCHEME: Final[Mapping[str, Callable[[str, Clock], Storage]]] = {
     "memory": _memory,
     "sqlite": _sqlite,
+    "postgresql": _postgres,
+    "postgres": _postgres,
 }
 
 
 def storage_of(url: str, *, clock: Clock) -> Storage:
-    """Return the storage that *url* names: ``memory://`` or ``sqlite:///shop.db``.
+    """Return the storage that *url* names.
+
+    ``memory://``, ``sqlite:///shop.db`` or ``postgresql://user@host/database``.
 
     Raises:
+        MissingExtraError: the driver for it is not installed.
         ConfigurationError: there is no storage for its scheme, or it is not well-formed.
     """
     scheme = url.partition(":")[0]
