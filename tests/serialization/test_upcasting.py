@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
 import attrs
 import pydantic
@@ -17,6 +17,7 @@ from headwater.errors import (
 from headwater.messages import Event, message
 from headwater.ports.log import StoredEvent
 from headwater.serialization import EventCodec, TypeRegistry, Upcasters
+from headwater.serialization.personal import Personal
 
 
 class Placed(Event, name="sales.order-placed", version=3):
@@ -315,6 +316,35 @@ def test_the_old_class_can_still_be_written_and_is_read_as_the_new_one(
 
     assert written == ("sales.client-created", 1, '{"name":"ada"}')
     assert codec.decode(*written) == Created("ada")
+
+
+class RegisteredThen(Event, name="crm.registered"):
+    id: str
+    mail: Annotated[str, Personal("id")]
+
+
+class RegisteredNow(Event, name="crm.registered", version=2):
+    id: str
+    email: Annotated[str, Personal("id")]
+
+
+def test_upcasters_see_personal_data_as_it_was_before_it_was_packed(upcasters: Upcasters) -> None:
+    upcasters.change_fields("crm.registered", version=1, rename={"mail": "email"})
+    written = codec_with(Upcasters(), RegisteredThen).encode(RegisteredThen("7", "ada@lovelace"))
+
+    read = codec_with(upcasters, RegisteredNow).decode_all(*written)
+
+    assert list(read) == [RegisteredNow("7", "ada@lovelace")]
+
+
+def test_errors_of_upcasters_show_no_values(upcasters: Upcasters) -> None:
+    upcasters.rename_event("sales.moved", to="sales.customer-moved")
+    codec = codec_with(upcasters, Moved)
+
+    with pytest.raises(UpcasterError) as raised:
+        codec.decode_all("sales.moved", 1, '{"town":"Sesame Street 1"}')
+
+    assert "Sesame" not in str(raised.value)
 
 
 # ------------------------------------------------------------------------------ stored names
