@@ -47,12 +47,13 @@ class Saving:
 
     def append(self, callers: int) -> float:
         """Return events per second."""
+        order = peer_order()
         counts = [0] * callers
         end = time.perf_counter() + PEER_SECONDS
 
         def caller(number: int) -> None:
             while time.perf_counter() < end:
-                self.app.save(peer_order()(customer="c-1234567"))
+                self.app.save(order(customer="c-1234567"))
                 counts[number] += 1
 
         threads = [Thread(target=caller, args=(number,)) for number in range(callers)]
