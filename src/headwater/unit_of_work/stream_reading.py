@@ -14,8 +14,11 @@ from headwater.serialization.codec import EventCodec
 STREAM_PAGE_EVENTS: Final = 1000
 """How many events of a stream are read at a time."""
 
-TAIL_EVENTS: Final = 200
-"""How many events are read together with the one that a known state is verified by."""
+TAIL_EVENTS: Final = 10
+"""How many events are read together with the one that a known state is verified by.
+
+A longer tail is read on without what folding does not need, which takes less than half the time.
+"""
 
 
 class Mark(msgspec.Struct, frozen=True):

@@ -100,6 +100,8 @@ class StreamStates(Generic[S]):
         begun = self._clock.monotonic()
         generation = self.cache.generation if self.cache is not None else 0
         basis = await self._basis_of_whom(stream_id, id)
+        if self.cache is not None:
+            basis = await self._marked(stream_id, basis)
         self._keep(stream_id, id, basis, generation)
         seconds = self._clock.monotonic() - begun
         read = basis.version - basis.snapshot_at
@@ -180,9 +182,7 @@ class StreamStates(Generic[S]):
             self.cache.drop(key)
             return None
         state = self._folding.revive(id, entry.copy, entry.at.version)
-        basis = await self._carried_on(
-            stream_id, state, stretch, snapshot_at=entry.snapshot_at, cached=True
-        )
+        basis = self._carried_on(state, stretch, snapshot_at=entry.snapshot_at, cached=True)
         return msgspec.structs.replace(basis, subjects=entry.subjects)
 
     async def _from_snapshot(
@@ -202,19 +202,16 @@ class StreamStates(Generic[S]):
         )
         if isinstance(stretch, Misfit):
             return stretch
-        return await self._carried_on(stream_id, state, stretch, snapshot_at=snapshot.version)
+        return self._carried_on(state, stretch, snapshot_at=snapshot.version)
 
     async def _from_log(self, stream_id: str, id: Id) -> "_Basis[S]":
         stretch = await read_all(self._storage, stream_id, codec=self._codec)
         loaded = self._folded(id, stretch)
-        event_id = None
-        if loaded.found:
-            event_id = await id_at(self._storage, stream_id, loaded.version)
         return _Basis(
             loaded.state,
             loaded.version,
             loaded.found,
-            event_id,
+            None,
             stretch.after,
             loaded.version - stretch.after,
         )
@@ -226,15 +223,21 @@ class StreamStates(Generic[S]):
         )
         return Loaded(state, stretch.version, stretch.found)
 
-    async def _carried_on(
-        self, stream_id: str, state: S, stretch: Stretch, *, snapshot_at: int, cached: bool = False
+    def _carried_on(
+        self, state: S, stretch: Stretch, *, snapshot_at: int, cached: bool = False
     ) -> "_Basis[S]":
-        version = stretch.version
-        event_id = stretch.event_id or await id_at(self._storage, stream_id, version)
+        version, event_id = stretch.version, stretch.event_id
         events = version - stretch.after
-        if events or stretch.events:
+        if events:
             state = self._folding.fold(state, stretch.events, after=stretch.after, version=version)
         return _Basis(state, version, True, event_id, snapshot_at, events, cached)
+
+    async def _marked(self, stream_id: str, basis: "_Basis[S]") -> "_Basis[S]":
+        """Return *basis* with the id of its last event, None if that is not there any more."""
+        if basis.event_id is not None or not basis.found:
+            return basis
+        event_id = await id_at(self._storage, stream_id, basis.version)
+        return msgspec.structs.replace(basis, event_id=event_id)
 
     # ------------------------------------------------------------------------ keeping
 
@@ -270,7 +273,7 @@ class StreamStates(Generic[S]):
         fits = old is not None and (old.snapshot_version, old.code) == self._form
         if fits and old is not None and not await self._still_due(info, id, old):
             return
-        basis = await self._basis_of_whom(stream_id, id)
+        basis = await self._marked(stream_id, await self._basis_of_whom(stream_id, id))
         if basis.event_id is None:
             return
         state = self._folding.write(id, basis.state)
