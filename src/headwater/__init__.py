@@ -4,6 +4,7 @@ What most programs need stands here; the rest is imported from its own module.
 """
 
 from headwater.app import App, BoundedContext
+from headwater.app.personal_data import PersonalDataSettings
 from headwater.clock import Clock, ManualClock, SystemClock
 from headwater.domain.aggregate import Aggregate
 from headwater.domain.applies import applies
@@ -37,6 +38,7 @@ from headwater.messages import (
 )
 from headwater.metadata import MessageContext, Recorded, current_context, message_context
 from headwater.projections.projection import Projection
+from headwater.serialization.personal import Personal, PersonalData, Subject
 from headwater.streams import ExpectedVersion
 from headwater.subscriptions.subscriber import Delivery
 from headwater.unit_of_work.collection import Collection
@@ -68,6 +70,9 @@ __all__ = [
     "MessageContext",
     "Next",
     "Notification",
+    "Personal",
+    "PersonalData",
+    "PersonalDataSettings",
     "Projection",
     "Publisher",
     "Query",
@@ -82,6 +87,7 @@ __all__ = [
     "Snapshots",
     "Stage",
     "Strategy",
+    "Subject",
     "SystemClock",
     "UnitOfWork",
     "Value",
