@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from headwater.cli.options import AppName, Url, Yes
+from headwater.cli.options import AppName, Url, UrlArgument, Yes
 from headwater.cli.outcome import ExitCode, masked
 from headwater.cli.output import Output
 from headwater.cli.running import Place, perform
@@ -33,6 +33,7 @@ def add_to(commands: typer.Typer) -> None:
 def prune_command(
     context: typer.Context,
     *,
+    url: UrlArgument = None,
     storage: Url = None,
     app: AppName = None,
     older_than: Annotated[
@@ -55,7 +56,7 @@ def prune_command(
         output.object({"receipts": gone.receipts, "erased_ids": gone.erased_ids})
         return ExitCode.OK
 
-    perform(context, work, url=storage, app=app)
+    perform(context, work, url=url or storage, app=app)
 
 
 def duration(text: str) -> timedelta:
@@ -81,6 +82,7 @@ class _Examined(msgspec.Struct):
 def recover_command(
     context: typer.Context,
     *,
+    url: UrlArgument = None,
     storage: Url = None,
     app: AppName = None,
     databases: Annotated[
@@ -139,7 +141,7 @@ def recover_command(
                 output.object({"storage": one.label, **msgspec.structs.asdict(done)})
         return ExitCode.OK
 
-    perform(context, work, url=storage, app=app)
+    perform(context, work, url=url or storage, app=app)
 
 
 async def _storages(

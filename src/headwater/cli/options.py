@@ -16,6 +16,10 @@ Url: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
+UrlArgument: TypeAlias = Annotated[
+    str | None,
+    typer.Argument(metavar="[URL]", help="The storage, in place of --storage.", show_default=False),
+]
 AppName: TypeAlias = Annotated[
     str | None,
     typer.Option(

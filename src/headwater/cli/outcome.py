@@ -10,6 +10,7 @@ from headwater.errors import (
     HeadwaterError,
     OutcomeUnknownError,
     StorageBusyError,
+    StorageUnavailableError,
     WaitTimeoutError,
 )
 
@@ -36,6 +37,7 @@ TIMED_OUT: Final = (
     DeadlineExceededError,
     OutcomeUnknownError,
     StorageBusyError,
+    StorageUnavailableError,
     TimeoutError,
     WaitTimeoutError,
 )

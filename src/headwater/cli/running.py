@@ -67,6 +67,17 @@ class Place:
         self.url = url
         self.app: LoadedApp | None = load_app(app) if app is not None else None
 
+    @property
+    def named_url(self) -> str:
+        """The URL of the storage.
+
+        Raises:
+            ConfigurationError: an app is named, and no URL.
+        """
+        if self.url is None:
+            raise ConfigurationError("Name the storage by its URL: --storage postgresql://….")
+        return self.url
+
     @asynccontextmanager
     async def opened(self, *, new: bool = False) -> AsyncGenerator[Storage]:
         """Open the storage for as long as the block lasts; only *new* ones may be made.

@@ -137,10 +137,10 @@ def migrate(connection: sqlite3.Connection, settings: SqliteSettings) -> None:
     Raises:
         SchemaVersionError: the tables were made by newer code, or by somebody else.
     """
-    if _stored_version(connection, settings) == len(MIGRATIONS):
+    if stored_version(connection, settings) == len(MIGRATIONS):
         return
     with writing(connection, busy_seconds=settings.busy_seconds):
-        version = _stored_version(connection, settings)
+        version = stored_version(connection, settings)
         if version == 0:
             _start(connection)
         for statements in MIGRATIONS[version:]:
@@ -163,7 +163,12 @@ def _start(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
 
 
-def _stored_version(connection: sqlite3.Connection, settings: SqliteSettings) -> int:
+def stored_version(connection: sqlite3.Connection, settings: SqliteSettings) -> int:
+    """Return the schema version of the tables, 0 if there are none.
+
+    Raises:
+        SchemaVersionError: they were made by newer code, or by somebody else.
+    """
     tables = {
         name
         for (name,) in connection.execute(
