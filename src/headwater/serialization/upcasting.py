@@ -39,12 +39,16 @@ Target = str | tuple[str, int]
 
 
 class Upcaster(msgspec.Struct, frozen=True, eq=False):
-    """One step: from a stored form to the forms that `upcast` makes of it."""
+    """One step: from a stored form to the forms that `upcast` makes of it.
+
+    `change` says what a step does that is not written as a function.
+    """
 
     source: StoredForm
     targets: tuple[StoredForm, ...]
     upcast: Upcast
     site: str
+    change: str = ""
 
 
 class Upcasters:
@@ -92,7 +96,7 @@ class Upcasters:
         where = site or _caller()
 
         def register(function: F) -> F:
-            self._steps[Upcaster(source, targets, function, where)] = None
+            self._add(Upcaster(source, targets, function, where))
             return function
 
         return register
@@ -130,7 +134,15 @@ class Upcasters:
                 fields[field] = value
             return fields
 
-        self.upcaster(name, version=version, to=to, site=site or _caller())(change)
+        self._add(
+            Upcaster(
+                _form((name, version)),
+                (StoredForm(name, version + 1) if to is None else _form(to),),
+                change,
+                site or _caller(),
+                f"rename {renamed} add {added} remove {removed}",
+            )
+        )
 
     def rename_event(
         self, name: str, *, to: Target, version: int = 1, site: str | None = None
@@ -147,6 +159,9 @@ class Upcasters:
         Raises as `upcaster`.
         """
         self.upcaster(name, version=version, to=(), site=site or _caller())(_dropped)
+
+    def _add(self, step: Upcaster) -> None:
+        self._steps[step] = None
 
 
 def _unchanged(fields: Fields) -> Fields:

@@ -207,7 +207,8 @@ def upcasting_of(events: Iterable[type], codec: EventCodec) -> list[str]:
         return []
     names = frozenset[str]().union(*(codec.stored_names(event) for event in events))
     return sorted(
-        f"{step.source} {step.targets} {_text_of(getattr(step.upcast, '__code__', None))}"
+        f"{step.source} {step.targets} {step.change} "
+        f"{_text_of(getattr(step.upcast, '__code__', None))}"
         for step in steps
         if step.source.name in names or not step.targets
     )
