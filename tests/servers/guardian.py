@@ -1,9 +1,9 @@
-"""Waits until nobody uses a folder any more, ends the PostgreSQL servers in it and removes it.
+"""Waits until nobody uses a folder any more, ends the servers in it and removes it.
 
 usage: python guardian.py FOLDER
 
 A process of its own in the background, because those who use the folder may be killed at any
-moment. It ends only servers whose data are in the folder.
+moment. It ends only servers that work in the folder: PostgreSQL's and PgBouncer.
 """
 
 import fcntl
@@ -30,7 +30,7 @@ def main(folder: Path) -> None:
         os.dup2(silence, descriptor)
     os.chdir("/")
     fcntl.flock(users, fcntl.LOCK_EX)
-    for found in folder.glob("*/data/postmaster.pid"):
+    for found in (*folder.glob("*/pgbouncer.pid"), *folder.glob("*/data/postmaster.pid")):
         end(found)
     # Out of the way in one step: the next user of this name may come while it is removed.
     gone = folder.with_name(f"{folder.name}.{os.getpid()}.gone")
@@ -44,13 +44,17 @@ def end(pid_file: Path) -> None:
         pid = int(pid_file.read_text().split()[0])
         if not works_in(pid, pid_file.parent):
             return
-        os.kill(pid, signal.SIGQUIT)
+        # What each of them takes for: at once. PgBouncer has nothing to tidy up.
+        stop = signal.SIGQUIT if pid_file.name == "postmaster.pid" else signal.SIGKILL
+        os.kill(pid, stop)
+        if stop == signal.SIGKILL:
+            return
         if not comes_true(lambda: not pid_file.exists()):
             os.kill(pid, signal.SIGKILL)
 
 
 def works_in(pid: int, data: Path) -> bool:
-    """Return whether the process is the server of *data*, and not one that got its number."""
+    """Return whether the process works in *data*, and is not another that got its number."""
     place = Path(f"/proc/{pid}/cwd")
     if not Path("/proc/self/cwd").exists():
         return True

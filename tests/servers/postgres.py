@@ -4,23 +4,27 @@ They are made of the machine's own PostgreSQL binaries in a `RunFolder`, and end
 """
 
 import os
-import pwd
 import re
 import shutil
 import signal
-import socket
-import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from tests.servers.programs import (
+    ServerError,
+    free_port,
+    listens,
+    make_folder,
+    run_program,
+    wait_until,
+)
 from tests.servers.run_folder import RunFolder
 
-PATIENCE_SECONDS: Final = 30.0
 STARTS_MAX: Final = 5
 INSTALL: Final = (
     "PostgreSQL's server programs (initdb, pg_ctl, postgres) are neither on PATH nor in "
@@ -38,10 +42,6 @@ _SETTINGS: Final[Mapping[str, str]] = {
     "autovacuum_naptime": "10min",
     "log_min_messages": "warning",
 }
-
-
-class ServerError(Exception):
-    """A server did not do what it was told; its log stands in the message."""
 
 
 @cache
@@ -65,26 +65,6 @@ def require_binaries() -> None:
 
 def _number(name: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", name))
-
-
-@cache
-def _owner() -> str | None:
-    """Return the user that servers run as, None for the one who runs the tests.
-
-    PostgreSQL refuses to run as root.
-    """
-    if os.geteuid() != 0:
-        return None
-    users = {user.pw_name for user in pwd.getpwall()}
-    return next(name for name in ("postgres", "nobody") if name in users)
-
-
-def free_port() -> int:
-    """Return a port of the loopback interface that nobody listens on right now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 class PostgresServer:
@@ -134,10 +114,7 @@ class PostgresServer:
 
     @staticmethod
     def _in_new_folder(folder: Path) -> "PostgresServer":
-        folder.mkdir(mode=0o755)
-        owner = _owner()
-        if owner is not None:
-            shutil.chown(folder, owner, pwd.getpwnam(owner).pw_gid)
+        make_folder(folder)
         server = PostgresServer(folder, free_port())
         (folder / "port").write_text(str(server.port))
         return server
@@ -193,7 +170,7 @@ class PostgresServer:
     def kill(self) -> None:
         """Kill its main process (SIGKILL); return when nobody listens any more."""
         os.kill(self.pid, signal.SIGKILL)
-        _until(lambda: not self.listens, f"port {self.port} still answers")
+        wait_until(lambda: not self.listens, f"port {self.port} still answers")
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 
     def end(self) -> None:
@@ -214,8 +191,7 @@ class PostgresServer:
     @property
     def listens(self) -> bool:
         """Whether somebody takes connections on its port."""
-        with socket.socket() as asking:
-            return asking.connect_ex(("127.0.0.1", self.port)) == 0
+        return listens(self.port)
 
     def log(self) -> str:
         """Return what it has said."""
@@ -226,24 +202,7 @@ class PostgresServer:
         binaries = find_binaries()
         if binaries is None:
             raise ServerError(INSTALL)
-        owner = _owner()
-        # Into a file: a server that is started inherits it and would keep a pipe open.
-        said = self.folder / "said"
-        with said.open("w") as output:
-            outcome = subprocess.run(
-                [binaries / program, *arguments],
-                user=owner,
-                group=pwd.getpwnam(owner).pw_gid if owner else None,
-                extra_groups=[] if owner else None,
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, "LC_ALL": "C", "HOME": str(self.folder)},
-                check=False,
-            )
-        if outcome.returncode:
-            raise ServerError(f"{program} failed: {said.read_text()}\n{self.log()}")
+        run_program(self.folder, [binaries / program, *arguments])
 
 
 def shared_server(run_folder: RunFolder) -> PostgresServer:
@@ -255,11 +214,3 @@ def shared_server(run_folder: RunFolder) -> PostgresServer:
             PostgresServer.create(run_folder.path, "main")
             ready.touch()
     return PostgresServer.at(folder)
-
-
-def _until(condition: Callable[[], bool], problem: str) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        if time.monotonic() > deadline:
-            raise ServerError(problem)
-        time.sleep(0.01)

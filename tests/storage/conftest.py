@@ -8,6 +8,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from tests.servers.pgbouncer import PgBouncer
 from tests.servers.postgres import PostgresServer, require_binaries, shared_server
 from tests.servers.run_folder import RunFolder
 
@@ -47,6 +48,16 @@ def postgres_database(postgres: PostgresServer) -> str:
     with psycopg.connect(postgres.url(), autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}"'.encode())
     return postgres.url(name)
+
+
+@pytest.fixture
+def pgbouncer(
+    postgres_run_folder: RunFolder, postgres: PostgresServer
+) -> Generator[PgBouncer, None, None]:
+    """PgBouncer in transaction mode in front of the shared server, with a few connections."""
+    pooler = PgBouncer.create(postgres_run_folder.path, f"p-{uuid4().hex[:8]}", postgres)
+    yield pooler
+    pooler.end()
 
 
 @pytest.fixture

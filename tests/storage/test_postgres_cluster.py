@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from tests.servers import postgres as servers
+from tests.servers.pgbouncer import PgBouncer
 from tests.servers.postgres import PostgresServer
 from tests.servers.run_folder import RunFolder
 
@@ -118,6 +119,16 @@ def test_a_test_can_have_a_database_of_its_own(postgres_database: str) -> None:
 
     assert found is not None
     assert str(found[0]) in postgres_database
+
+
+def test_clients_of_pgbouncer_share_its_connections_by_transaction(pgbouncer: PgBouncer) -> None:
+    clients = [psycopg.connect(pgbouncer.url(), autocommit=True) for _ in range(10)]
+
+    backends = [client.execute("SELECT pg_backend_pid()").fetchone() for client in clients]
+
+    assert len(set(backends)) <= 3
+    for client in clients:
+        client.close()
 
 
 @pytest.mark.parametrize(("ci", "outcome"), [("true", pytest.fail), ("", pytest.skip)])
