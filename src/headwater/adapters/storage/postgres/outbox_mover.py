@@ -24,10 +24,13 @@ from headwater.adapters.storage.postgres.outbox import (
     RejectedRow,
 )
 from headwater.adapters.storage.postgres.settings import PostgresSettings
-from headwater.errors import StorageError
+from headwater.errors import StorageError, StorageReadOnlyError
 
 _log = logging.getLogger("headwater")
 _T = TypeVar("_T")
+
+READ_ONLY_SECONDS: Final = 5.0
+"""How long a mover waits before it looks again whether a database can be written to."""
 
 POLL_SECONDS: Final = 0.002
 """How often `OutboxMover.wait_until_moved` looks at first; half as often each time."""
@@ -154,10 +157,12 @@ class OutboxMover:
         while self._task is not None:
             try:
                 await self._work()
+            except StorageReadOnlyError:
+                # A standby; once it is promoted there is something to do.
+                await self._pause(READ_ONLY_SECONDS)
             except StorageError as error:
                 self._tell(error)
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopped(), delay)
+                await self._pause(delay)
                 delay = min(2 * delay, ATTEMPT_SECONDS_MAX)
             else:
                 delay = ATTEMPT_SECONDS
@@ -190,6 +195,10 @@ class OutboxMover:
     async def _rest(self) -> None:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._staged.wait(), self._settings.poll_seconds)
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopped(), seconds)
 
     async def _stopped(self) -> None:
         while self._task is not None:

@@ -32,7 +32,7 @@ class PostgresSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     `sslmode`, `sslrootcert`: as in libpq, with a file of certificates to trust; `ssl_context`
     is used instead of them where it is given.
     `readers`: how many reads can be under way at once, each on a connection of its own. A
-    process has one connection more that writes, and one that listens.
+    process has one connection more that writes, one that listens, and one for the outbox.
     `connect_seconds`: how long one attempt to connect may take.
     `command_seconds`: how long one statement of the storage may take.
     `lock_seconds`: how long a commit waits for locks of others before it is tried once more.
@@ -43,6 +43,7 @@ class PostgresSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     `pooled_by_pgbouncer`: PgBouncer in transaction mode stands between. Each statement then has
     a transaction of its own. Such a pooler passes no notifications on, so give `listen_url`, or
     set `wake_ups` to ``"poll"``.
+    `moves_outbox`: move events that were staged in transactions of users into the log.
     `auto_migrate`: make or upgrade the tables when the storage is opened. For development; in
     production run ``headwater db upgrade URL`` before the new code starts.
     `application_name`: what ``pg_stat_activity`` shows.
@@ -69,6 +70,7 @@ class PostgresSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     poll_seconds: float = 0.25
     listen_url: str | None = None
     pooled_by_pgbouncer: bool = False
+    moves_outbox: bool = True
     auto_migrate: bool = False
     application_name: str = "headwater"
 
@@ -192,6 +194,7 @@ class _Options(msgspec.Struct, kw_only=True):
     poll_seconds: float = 0
     listen_url: str | None = None
     pooled_by_pgbouncer: bool = False
+    moves_outbox: bool = True
     auto_migrate: bool = False
     application_name: str = ""
 

@@ -11,8 +11,8 @@ from headwater.adapters.storage.postgres.collection import Collection
 from headwater.adapters.storage.postgres.connections import Read
 from headwater.adapters.storage.postgres.failures import translated
 from headwater.adapters.storage.postgres.log import LogStatements
-from headwater.adapters.storage.postgres.restoration import RestorationStatements
 from headwater.adapters.storage.postgres.outbox_mover import OutboxMover
+from headwater.adapters.storage.postgres.restoration import RestorationStatements
 from headwater.adapters.storage.postgres.settings import PostgresSettings
 from headwater.adapters.storage.postgres.streams import StreamStatements
 from headwater.adapters.storage.postgres.subscriptions import SubscriptionStatements

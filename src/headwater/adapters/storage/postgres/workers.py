@@ -11,6 +11,7 @@ from headwater.adapters.storage.postgres.connections import Readers
 from headwater.adapters.storage.postgres.limits import Room
 from headwater.adapters.storage.postgres.log import LogStatements
 from headwater.adapters.storage.postgres.news import News
+from headwater.adapters.storage.postgres.outbox_mover import OutboxMover
 from headwater.adapters.storage.postgres.settings import PostgresSettings
 from headwater.adapters.storage.postgres.writer import Writer
 from headwater.clock import Clock
@@ -27,6 +28,7 @@ class Workers:
         clock: Clock,
         collections: Mapping[str, Collection],
         log: LogStatements,
+        outbox: OutboxMover,
     ) -> None:
         self.loop, self.process = asyncio.get_running_loop(), os.getpid()
         self._where = settings.where
@@ -35,6 +37,7 @@ class Workers:
         self.readers: Final = Readers(settings)
         self.news: Final = News(settings, clock, lambda: self.readers.run(log.head))
         self.writer: Final = Writer(settings, collections, self._done)
+        self._outbox: Final = outbox
 
     def _done(self, taken: int, head: int) -> None:
         self.room.leave(taken)
@@ -46,11 +49,13 @@ class Workers:
             stack.push_async_callback(self.readers.close)
             stack.push_async_callback(self.news.stop)
             stack.push_async_callback(self.writer.stop)
+            stack.push_async_callback(self._outbox.stop)
             # Room is given in order: once it is our turn, all who came before have theirs.
             await self.room.enter()
 
     def abandon(self) -> None:
         """As `close`, where the event loop was closed and nobody can wait for the tasks."""
+        self._outbox.abandon()
         self.writer.abandon()
         self.news.abandon()
         self.readers.abandon()
