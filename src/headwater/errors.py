@@ -356,7 +356,7 @@ class StreamClosedError(StorageError):
     """A stream takes no such events or changes: archived, tombstoned or staged."""
 
     def __init__(self, stream_id: str, state: str, advice: str = "") -> None:
-        self.stream_id, self.state = stream_id, state
+        self.stream_id, self.state, self.advice = stream_id, state, advice
         text = f"Stream {stream_id!r} is {state}: nothing was written. {advice}"
         super().__init__(text.rstrip())
 
