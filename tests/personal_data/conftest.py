@@ -5,6 +5,14 @@ from pathlib import Path
 import pytest
 
 from tests.personal_data.people import Cellar
+from tests.storage.conftest import (
+    postgres,
+    postgres_run_folder,
+    postgres_schema,
+    postgres_url,
+)
+
+__all__ = ["cellar", "postgres", "postgres_run_folder", "postgres_schema", "postgres_url"]
 
 
 @pytest.fixture

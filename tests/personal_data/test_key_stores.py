@@ -1,14 +1,23 @@
 """The key stores of the house pass the suite; what is special about each of them."""
 
+import asyncio
+import socket
 import sqlite3
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from headwater.adapters.key_store.ledger_file import LedgerFile
 from headwater.adapters.key_store.memory import MemoryKeyStore
+from headwater.adapters.key_store.postgres import PostgresKeyStore
 from headwater.adapters.key_store.sqlite import SqliteKeyStore
-from headwater.errors import ConfigurationError, KeyStoreError, KeyStoreUnavailableError
+from headwater.errors import (
+    ConfigurationError,
+    InvalidNameError,
+    KeyStoreError,
+    KeyStoreUnavailableError,
+)
 from headwater.ports.key_store import Forgotten, KeyStore
 from headwater.testing.conformance.key_store import KeyStoreConformance, key
 
@@ -87,6 +96,75 @@ class TestSqlite(KeyStoreConformance):
     def test_keys_in_an_sqlite_database_in_memory_are_refused(self) -> None:
         with pytest.raises(ConfigurationError, match="not a file"):
             SqliteKeyStore(":memory:")
+
+
+class TestPostgres(KeyStoreConformance):
+    @pytest.fixture
+    def new_store(self, postgres_url: str, postgres_schema: str) -> KeyStore:
+        return PostgresKeyStore(f"{postgres_url}?sslmode=disable", schema=postgres_schema)
+
+    async def test_stores_of_several_processes_open_at_once_and_see_the_same_keys(
+        self, postgres_url: str, postgres_schema: str
+    ) -> None:
+        stores = [
+            PostgresKeyStore(f"{postgres_url}?sslmode=disable", schema=postgres_schema)
+            for _ in range(4)
+        ]
+        await asyncio.gather(*(store.open() for store in stores))
+
+        subjects = [f"s{n}" for n in range(200)]
+        await asyncio.gather(
+            *(
+                store.add([key(s, b"%d" % n) for s in subjects[:: 1 if n % 2 else -1]])
+                for n, store in enumerate(stores)
+            )
+        )
+        await stores[0].destroy([Forgotten("s7", 1), Forgotten("s7", 2)])
+
+        first, *others = [await store.get(subjects) for store in stores]
+        assert all(other == first for other in others)
+        assert first["s7"].wrapped is None
+        for store in stores:
+            await store.close()
+
+    async def test_a_lost_connection_is_made_anew(
+        self, postgres_url: str, postgres_schema: str
+    ) -> None:
+        store = PostgresKeyStore(
+            f"{postgres_url}?sslmode=disable&application_name={postgres_schema}",
+            schema=postgres_schema,
+        )
+        await store.open()
+        await store.add([key("ada")])
+        connection = await asyncpg.connect(f"{postgres_url}?sslmode=disable")
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1",
+            postgres_schema,
+        )
+
+        assert await store.get(["ada"]) == {"ada": key("ada")}
+
+        await connection.close()
+        await store.close()
+
+    async def test_a_server_that_cannot_be_reached_is_unavailable_and_no_secret_is_shown(
+        self,
+    ) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+        url = f"postgresql://keys:secret@127.0.0.1:{port}/keys?sslmode=disable"
+
+        with pytest.raises(KeyStoreUnavailableError) as refused:
+            await PostgresKeyStore(url).open()
+
+        assert "secret" not in str(refused.value) + repr(PostgresKeyStore(url))
+
+    def test_wrong_settings_are_refused(self) -> None:
+        with pytest.raises(ConfigurationError):
+            PostgresKeyStore("mysql://x")
+        for schema in ("Keys", "a b", "a" * 49, "", "x;drop"):
+            with pytest.raises(InvalidNameError):
+                PostgresKeyStore("postgresql://x@y/z", schema=schema)
 
 
 class TestLedgerFile:

@@ -212,7 +212,7 @@ JSON = st.recursive(
     ),
     max_leaves=8,
 )
-SUBJECT = st.text(min_size=1, max_size=20)
+SUBJECT = st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1, max_size=9)
 PASSENGERS = st.builds(Passenger, SUBJECT, st.text(), st.text())
 
 

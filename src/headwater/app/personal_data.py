@@ -11,7 +11,7 @@ from headwater.adapters.key_store.ledger_file import LedgerFile
 from headwater.adapters.key_store.memory import MemoryKeyStore, MemoryLedger
 from headwater.adapters.key_store.sqlite import SqliteKeyStore
 from headwater.clock import Clock, Duration, seconds_of
-from headwater.errors import ConfigurationError
+from headwater.errors import ConfigurationError, MissingExtraError
 from headwater.ports.key_store import KeyStore, KeyWrapper, Ledger
 from headwater.serialization.personal import KEY_RING_KEYS_MAX, KEY_RING_SECONDS, MasterKeys
 from headwater.serialization.personal.personal_data import PersonalData
@@ -20,8 +20,9 @@ from headwater.serialization.personal.personal_data import PersonalData
 class PersonalDataSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Where the keys of personal data are kept, and how they are protected.
 
-    `keys`: a URL, ``sqlite:///keys.db`` or ``memory://``, or a key store of your own. It must
-    not be the storage's database: who restores a backup of that would bring the keys back.
+    `keys`: a URL, ``sqlite:///keys.db``, ``postgresql://user@host/keys`` or ``memory://``, or a
+    key store, one of your own too. It must not be in the storage's database: whoever restored a
+    backup of that would bring the keys back.
     `master_key`: the 32 bytes that the keys are wrapped by, or what returns them.
     `other_master_keys` only unwrap, while the master key is changed (see `MasterKeys`). With a
     `wrapper` of your own, such as one that asks a KMS, neither is given.
@@ -100,7 +101,22 @@ def _sqlite(url: str) -> KeyStore:
     return SqliteKeyStore(path)
 
 
-_BY_SCHEME: Final[Mapping[str, Callable[[str], KeyStore]]] = {"memory": _memory, "sqlite": _sqlite}
+def _postgres(url: str) -> KeyStore:
+    try:
+        from headwater.adapters.key_store.postgres import PostgresKeyStore  # noqa: PLC0415 - its driver is an extra
+    except ModuleNotFoundError as error:
+        if error.name != "asyncpg":
+            raise
+        raise MissingExtraError("asyncpg", "postgres") from error
+    return PostgresKeyStore(url)
+
+
+_BY_SCHEME: Final[Mapping[str, Callable[[str], KeyStore]]] = {
+    "memory": _memory,
+    "sqlite": _sqlite,
+    "postgresql": _postgres,
+    "postgres": _postgres,
+}
 
 
 def _key_store(url: str) -> KeyStore:

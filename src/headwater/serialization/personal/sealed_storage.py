@@ -278,6 +278,12 @@ class SealedStorage:
         """As `Administration.prune`."""
         return await self.inner.prune(before=before, limit=limit)
 
+    async def restore_log(
+        self, events: Sequence[StoredEvent], *, head: int, streams: Sequence[StreamInfo] = ()
+    ) -> None:
+        """See `Restoration.restore_log`; *events* are as they were stored, under their keys."""
+        await self.inner.restore_log(events, head=head, streams=streams)
+
 
 def _replaced(all_of: tuple[T, ...], by_identity: Mapping[int, T]) -> tuple[T, ...]:
     return tuple(by_identity.get(id(one), one) for one in all_of)

@@ -111,8 +111,10 @@ def checked_subject(subject: str) -> str:
     """Return *subject* if it can be a subject's id.
 
     Raises:
-        SerializationError: it is empty or longer than `SUBJECT_CHARS_MAX`.
+        SerializationError: it is empty, longer than `SUBJECT_CHARS_MAX`, or holds a NUL.
     """
+    if "\0" in subject:
+        raise SerializationError("A subject's id holds no NUL character.")
     if not 0 < len(subject) <= SUBJECT_CHARS_MAX:
         raise SerializationError(
             f"A subject's id has 1 to {SUBJECT_CHARS_MAX} characters, not {len(subject)}."
