@@ -1,7 +1,6 @@
 """``headwater stream export``, ``import`` and ``verify``."""
 
 import time
-from typing import cast
 
 import msgspec
 import typer
@@ -12,7 +11,7 @@ from headwater.cli.output import Output
 from headwater.cli.running import Place, perform
 from headwater.clock import SystemClock
 from headwater.operations.exporting import export_log
-from headwater.operations.importing import ImportTarget, import_log
+from headwater.operations.importing import import_log
 from headwater.operations.verifying import Verified, verify_log
 
 
@@ -47,7 +46,7 @@ def import_(
         async with place.opened(new=True) as opened:
             with output.progress("importing") as progress:
                 begun = time.monotonic()
-                done = await import_log(cast("ImportTarget", opened), file, progress=progress)
+                done = await import_log(opened, file, progress=progress)
         output.object({"file": str(file), **msgspec.structs.asdict(done), **_seconds(begun)})
 
     perform(context, work, url=storage, app=app)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
@@ -12,15 +12,10 @@ from headwater.operations.export_file import Chunk, ExportReader, is_finished
 from headwater.operations.exporting import WHOLE_LOG
 from headwater.operations.progress import Progress, no_progress
 from headwater.ports.log import PAGE_EVENTS_MAX, StoredEvent, StreamInfo
-from headwater.ports.restoration import Restoration
 from headwater.ports.storage import Storage
 
 _Decoded = tuple[Chunk, Sequence[StoredEvent], Sequence[StreamInfo]]
 _NOBODY_ELSE: Final = "An import needs a storage that holds nothing, and nobody else writing to it."
-
-
-class ImportTarget(Storage, Restoration, Protocol):
-    """A storage that can take over another one's log."""
 
 
 class Imported(msgspec.Struct, frozen=True):
@@ -36,9 +31,7 @@ class Imported(msgspec.Struct, frozen=True):
     events_before: int = 0
 
 
-async def import_log(
-    target: ImportTarget, path: Path, *, progress: Progress = no_progress
-) -> Imported:
+async def import_log(target: Storage, path: Path, *, progress: Progress = no_progress) -> Imported:
     """Write the log that was exported to *path* into *target*.
 
     Events keep their positions, versions, ids and times, holes included, and streams their
@@ -62,7 +55,7 @@ async def import_log(
 
 class _Import:
     def __init__(
-        self, target: ImportTarget, reader: ExportReader, path: Path, progress: Progress
+        self, target: Storage, reader: ExportReader, path: Path, progress: Progress
     ) -> None:
         self._target, self._reader, self._path = target, reader, path
         self._progress = progress

@@ -8,6 +8,7 @@ import msgspec
 from headwater.ports.administration import Administration
 from headwater.ports.changes import Changes, Committed
 from headwater.ports.log import Log
+from headwater.ports.restoration import Restoration
 from headwater.ports.rows import Rows
 
 COMMITS_WAITING_MAX: Final = 10_000
@@ -42,7 +43,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     event_id: bytes | None = None
 
 
-class Storage(Log, Rows, Administration, Protocol):
+class Storage(Log, Rows, Administration, Restoration, Protocol):
     """Commits `Changes` and reads what was committed.
 
     Usable from one event loop. `open` and `close` may be called more than once; what is

@@ -15,7 +15,16 @@ import pytest
 pytest.register_assert_rewrite(
     *(
         f"{__name__}.{module}"
-        for module in ("administration", "builders", "changes", "key_store", "log", "rows", "storage")
+        for module in (
+            "administration",
+            "builders",
+            "changes",
+            "key_store",
+            "log",
+            "restoration",
+            "rows",
+            "storage",
+        )
     )
 )
 
@@ -25,6 +34,7 @@ from headwater.testing.conformance.administration import (  # noqa: E402
 from headwater.testing.conformance.changes import ChangesConformance  # noqa: E402
 from headwater.testing.conformance.key_store import KeyStoreConformance  # noqa: E402
 from headwater.testing.conformance.log import LogConformance  # noqa: E402
+from headwater.testing.conformance.restoration import RestorationConformance  # noqa: E402
 from headwater.testing.conformance.rows import RowsConformance  # noqa: E402
 from headwater.testing.conformance.storage import StorageConformance  # noqa: E402
 from headwater.testing.conformance.suite import StorageSuite, UnsteadyClock  # noqa: E402
@@ -34,6 +44,7 @@ __all__ = [
     "ChangesConformance",
     "KeyStoreConformance",
     "LogConformance",
+    "RestorationConformance",
     "RowsConformance",
     "StorageConformance",
     "StorageSuite",

@@ -1,7 +1,5 @@
 """The promises of `headwater.ports.restoration`: a log becomes exactly what another one was."""
 
-from typing import Protocol
-
 import pytest
 
 from headwater.errors import (
@@ -12,7 +10,6 @@ from headwater.errors import (
     StreamClosedError,
 )
 from headwater.ports.log import LogFilter, StoredEvent, StreamInfo, StreamState
-from headwater.ports.restoration import Restoration
 from headwater.ports.storage import Storage
 from headwater.testing.conformance.builders import (
     OCCURRED_AT,
@@ -24,10 +21,6 @@ from headwater.testing.conformance.builders import (
 from headwater.testing.conformance.suite import StorageSuite
 
 EVERYTHING_THERE = LogFilter(internal=True, archived=True)
-
-
-class RestorableStorage(Storage, Restoration, Protocol):
-    """A storage that can take over another one's log."""
 
 
 def stored(
@@ -63,7 +56,7 @@ def stored(
 class RestorationConformance(StorageSuite):
     """What an import can rely on."""
 
-    async def test_restored_events_are_what_they_were(self, storage: RestorableStorage) -> None:
+    async def test_restored_events_are_what_they_were(self, storage: Storage) -> None:
         events = (
             stored(1),
             stored(2, "order-2", 1, tags=("student:1", "course:2")),
@@ -77,7 +70,7 @@ class RestorationConformance(StorageSuite):
         assert await whole_log(storage, LogFilter(tags=frozenset({"course:2"}))) == [events[1]]
         assert await storage.head() == 3
 
-    async def test_positions_that_are_left_out_stay_empty(self, storage: RestorableStorage) -> None:
+    async def test_positions_that_are_left_out_stay_empty(self, storage: Storage) -> None:
         await storage.restore_log((stored(3, version=4), stored(7, version=5)), head=9)
         committed = await storage.commit(appending("order-1", new_event()))
 
@@ -85,9 +78,7 @@ class RestorationConformance(StorageSuite):
         assert (committed.position, committed.appends[0].version) == (10, 6)
         assert await storage.stream_info("order-1") == StreamInfo("order-1", 6, 4)
 
-    async def test_a_restored_log_goes_on_where_it_was_cut(
-        self, storage: RestorableStorage
-    ) -> None:
+    async def test_a_restored_log_goes_on_where_it_was_cut(self, storage: Storage) -> None:
         events = tuple(stored(position) for position in range(1, 6))
 
         await storage.restore_log(events[:2], head=2)
@@ -97,9 +88,7 @@ class RestorationConformance(StorageSuite):
         assert tuple(await whole_log(storage)) == events
         assert await storage.head() == 8
 
-    async def test_time_goes_on_from_the_last_restored_event(
-        self, storage: RestorableStorage
-    ) -> None:
+    async def test_time_goes_on_from_the_last_restored_event(self, storage: Storage) -> None:
         late = 4_000_000_000_000_000
         await storage.restore_log((stored(1, recorded_at=late),), head=1)
 
@@ -107,7 +96,7 @@ class RestorationConformance(StorageSuite):
 
         assert [event.recorded_at for event in await whole_log(storage)] == [late, late]
 
-    async def test_a_restored_id_is_known(self, storage: RestorableStorage) -> None:
+    async def test_a_restored_id_is_known(self, storage: Storage) -> None:
         event = stored(1)
         await storage.restore_log((event,), head=1)
         again = new_event(event.type, event.data, id=event.id, schema_version=2)
@@ -117,9 +106,7 @@ class RestorationConformance(StorageSuite):
         assert committed.position == 1
         assert await storage.head() == 1
 
-    async def test_what_does_not_go_with_itself_is_refused(
-        self, storage: RestorableStorage
-    ) -> None:
+    async def test_what_does_not_go_with_itself_is_refused(self, storage: Storage) -> None:
         id = id_bytes()
         wrong: list[tuple[tuple[StoredEvent, ...], int]] = [
             ((stored(2), stored(1)), 2),
@@ -135,9 +122,7 @@ class RestorationConformance(StorageSuite):
 
         assert await storage.head() == 0
 
-    async def test_what_does_not_go_with_the_log_is_refused(
-        self, storage: RestorableStorage
-    ) -> None:
+    async def test_what_does_not_go_with_the_log_is_refused(self, storage: Storage) -> None:
         there = stored(2, recorded_at=OCCURRED_AT + 5)
         await storage.restore_log((there,), head=4)
         wrong = [
@@ -156,7 +141,7 @@ class RestorationConformance(StorageSuite):
         assert await whole_log(storage) == [there]
         assert await storage.head() == 4
 
-    async def test_an_impossible_stream_id_is_refused(self, storage: RestorableStorage) -> None:
+    async def test_an_impossible_stream_id_is_refused(self, storage: Storage) -> None:
         with pytest.raises(InvalidNameError):
             await storage.restore_log((stored(1, "order\n1"),), head=1)
         with pytest.raises(InvalidNameError):
@@ -164,7 +149,7 @@ class RestorationConformance(StorageSuite):
 
         assert await storage.head() == 0
 
-    async def test_streams_become_what_they_were(self, storage: RestorableStorage) -> None:
+    async def test_streams_become_what_they_were(self, storage: Storage) -> None:
         streams = (
             StreamInfo("gone-1", 8, 0, StreamState.TOMBSTONED),
             StreamInfo("order-1", 3, 3),
@@ -184,7 +169,7 @@ class RestorationConformance(StorageSuite):
         with pytest.raises(StreamClosedError):
             await storage.commit(appending("order-2", new_event()))
 
-    async def test_streams_can_be_restored_again(self, storage: RestorableStorage) -> None:
+    async def test_streams_can_be_restored_again(self, storage: Storage) -> None:
         streams = (StreamInfo("gone-1", 8, 0), StreamInfo("order-1", 3, 3))
         await storage.restore_log((stored(3),), head=3, streams=streams)
 
@@ -194,9 +179,7 @@ class RestorationConformance(StorageSuite):
         committed = await storage.commit(appending("gone-1", new_event()))
         assert committed.appends[0].version == 9
 
-    async def test_a_stream_is_not_restored_to_less_than_it_is(
-        self, storage: RestorableStorage
-    ) -> None:
+    async def test_a_stream_is_not_restored_to_less_than_it_is(self, storage: Storage) -> None:
         await storage.restore_log((stored(3),), head=3)
 
         with pytest.raises(RestoreConflictError):
@@ -204,7 +187,7 @@ class RestorationConformance(StorageSuite):
 
         assert await storage.stream_info("order-1") == StreamInfo("order-1", 3, 3)
 
-    async def test_a_cursor_on_a_restored_log_is_verified(self, storage: RestorableStorage) -> None:
+    async def test_a_cursor_on_a_restored_log_is_verified(self, storage: Storage) -> None:
         event = stored(1)
         await storage.restore_log((event,), head=2)
 
@@ -213,12 +196,12 @@ class RestorationConformance(StorageSuite):
         with pytest.raises(LogRewoundError):
             await storage.read_log(after=1, after_id=id_bytes())
 
-    async def test_a_restored_event_wakes_readers(self, storage: RestorableStorage) -> None:
+    async def test_a_restored_event_wakes_readers(self, storage: Storage) -> None:
         await storage.restore_log((stored(1),), head=1)
 
         assert await storage.wait_for_news(0, seconds=5) == 1
 
-    async def test_a_closed_storage_restores_nothing(self, storage: RestorableStorage) -> None:
+    async def test_a_closed_storage_restores_nothing(self, storage: Storage) -> None:
         await storage.close()
 
         with pytest.raises(StorageClosedError):

@@ -3,6 +3,7 @@
 from headwater.testing.conformance.administration import AdministrationConformance
 from headwater.testing.conformance.changes import ChangesConformance
 from headwater.testing.conformance.log import LogConformance
+from headwater.testing.conformance.restoration import RestorationConformance
 from headwater.testing.conformance.rows import RowsConformance
 from headwater.testing.conformance.storage.batches import BatchesConformance
 from headwater.testing.conformance.storage.cancellation import CancellationConformance
@@ -19,5 +20,6 @@ class StorageConformance(
     LogConformance,
     RowsConformance,
     AdministrationConformance,
+    RestorationConformance,
 ):
     """Everything that a storage promises."""
