@@ -9,6 +9,7 @@ from headwater.testing.fakes import RecordingPublisher, RecordingSender
 from headwater.testing.projections import recorded
 from headwater.testing.recorder import Recorder
 from headwater.testing.scenarios import given, given_nothing
+from headwater.testing.upcasting import upcast
 
 __all__ = [
     "AppFactory",
@@ -20,4 +21,5 @@ __all__ = [
     "given",
     "given_nothing",
     "recorded",
+    "upcast",
 ]
