@@ -1,20 +1,36 @@
 """The school on each storage."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
 
+import headwater.adapters.storage.postgres  # noqa: F401 - not by an app while a loop runs
 from examples.courses.school import make_school
 from headwater import App
+from tests.storage.conftest import (
+    postgres,
+    postgres_run_folder,
+    postgres_schema,
+    postgres_url,
+)
+
+__all__ = ["postgres", "postgres_run_folder", "postgres_schema", "postgres_url"]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
 def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/school.db"
+    """The URL of an empty storage."""
+    if request.param == "memory":
+        return "memory://"
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/school.db"
+    server: str = request.getfixturevalue("postgres_url")
+    schema: str = request.getfixturevalue("postgres_schema")
+    return f"{server}?schema={schema}&sslmode=disable&auto_migrate=true"
 
 
 @pytest.fixture
-async def school(storage_url: str) -> AsyncIterator[App]:
+async def school(storage_url: str) -> AsyncGenerator[App]:
     async with make_school(storage_url) as app:
         yield app

@@ -18,6 +18,7 @@ from examples.courses.school import (
     TooFewSeatsError,
     UnknownCourseError,
     Unsubscribe,
+    make_school,
 )
 from headwater import App, Command, RefusedError
 
@@ -116,3 +117,26 @@ def test_a_decision_model_can_be_tried_without_a_storage() -> None:
         timetable.apply(StudentSubscribed("ada", f"c{number}"))
 
     assert timetable.full
+
+
+@pytest.mark.parametrize("storage_url", ["sqlite", "postgresql"], indirect=True)
+async def test_two_processes_on_one_database_keep_the_rules_together(
+    school: App, storage_url: str
+) -> None:
+    courses = [f"c{number}" for number in range(COURSES_MAX + 4)]
+    await race(school, [OpenCourse(course, 2) for course in courses])
+    # As apps of two processes: they have nothing in common but the database.
+    async with make_school(storage_url) as other:
+        refusals = await asyncio.gather(
+            race(school, [Subscribe("ada", course) for course in courses[::2]]),
+            race(other, [Subscribe("ada", course) for course in courses[1::2]]),
+            race(school, [Subscribe(f"a{number}", "c0") for number in range(6)]),
+            race(other, [Subscribe(f"b{number}", "c0") for number in range(6)]),
+        )
+
+    assert len(await seated(school, "c0")) == 2
+    assert sum(["ada" in await seated(school, course) for course in courses]) == COURSES_MAX
+    assert {type(refusal) for refused in refusals for refusal in refused} <= {
+        CourseFullError,
+        TimetableFullError,
+    }

@@ -1,4 +1,7 @@
-"""What the documents show runs, and what they link to is there."""
+"""What the documents show runs, and what they link to is there.
+
+A program that names a PostgreSQL database on localhost gets an empty one of its own for it.
+"""
 
 import re
 import subprocess
@@ -10,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*/*.md")])
 FENCED = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+POSTGRESQL = re.compile(r"postgresql://localhost/\w+")
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 
 
@@ -24,7 +28,12 @@ def programs() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("name", "program"), programs(), ids=[name for name, _ in programs()])
-def test_the_code_of_a_document_runs(name: str, program: str, tmp_path: Path) -> None:
+def test_the_code_of_a_document_runs(
+    name: str, program: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if POSTGRESQL.search(program):
+        database: str = request.getfixturevalue("postgres_database")
+        program = POSTGRESQL.sub(database, program)
     file = tmp_path / (Path(name).stem.replace("-", "_").lower() + "_code.py")
     file.write_text(program)
 

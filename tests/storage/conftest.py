@@ -17,7 +17,8 @@ from tests.servers.run_folder import RunFolder
 def postgres_run_folder() -> Generator[RunFolder, None, None]:
     """Where this test run has its servers; with pytest-xdist all workers share it."""
     require_binaries()
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid4().hex)
+    # Without xdist the process is the run: other folders of tests import this fixture.
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"pid{os.getpid()}")
     folder = RunFolder(run[:12])
     yield folder
     folder.leave()
