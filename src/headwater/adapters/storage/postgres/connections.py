@@ -43,7 +43,8 @@ async def connect(settings: PostgresSettings) -> Connection:
         try:
             connection = await _connect(settings, tls)
         except ConnectionError as error:
-            if settings.sslmode != "prefer" or "rejected SSL" not in str(error):
+            preferred = settings.sslmode == "prefer" and settings.ssl_context is None
+            if not preferred or "rejected SSL" not in str(error):
                 raise
             connection = await _connect(settings, tls=False)
     except Exception as error:
