@@ -6,7 +6,6 @@ from uuid import UUID
 
 import msgspec
 
-from headwater.ports.administration import Pruned, StoredSubscription
 from headwater.ports.changes import Append, Changes, Committed, NewReceipt, RowChange
 from headwater.ports.log import (
     EVERYTHING,
@@ -14,17 +13,17 @@ from headwater.ports.log import (
     LogPage,
     StoredEvent,
     StoredPayload,
-    StreamInfo,
 )
-from headwater.ports.rows import CollectionSpec, Condition, Row, RowQuery
-from headwater.ports.storage import Capabilities, Checkpoint, Storage, StoredReceipt
+from headwater.ports.rows import Row, RowQuery
+from headwater.ports.storage import Storage, StoredReceipt
+from headwater.serialization.personal.passing import Passing
 from headwater.serialization.personal.sealing import OfForgotten, Sealing, Text, has_parcels
 from headwater.streams import category_of
 
 T = TypeVar("T")
 
 
-class SealedStorage:
+class SealedStorage(Passing):
     """Puts personal data under its keys before *inner* sees it, for everybody at one place.
 
     A page or commit without personal data passes as it is. What *inner* holds stays readable by
@@ -32,7 +31,8 @@ class SealedStorage:
     """
 
     def __init__(self, inner: Storage, sealing: Sealing) -> None:
-        self.inner, self._sealing = inner, sealing
+        super().__init__(inner)
+        self._sealing = sealing
         self._personal_categories: set[str] = set()
 
     # -------------------------------------------------------------------------- writing
@@ -193,96 +193,6 @@ class SealedStorage:
             msgspec.structs.replace(row, data=text)
             for row, text in zip(personal, texts, strict=True)
         ]
-
-    # ------------------------------------------------------------------ what passes as it is
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What the storage can do."""
-        return self.inner.capabilities
-
-    async def open(self) -> None:
-        """Open the storage."""
-        await self.inner.open()
-
-    async def close(self) -> None:
-        """Close the storage."""
-        await self.inner.close()
-
-    async def stream_info(self, stream_id: str) -> StreamInfo:
-        """As `Log.stream_info`."""
-        return await self.inner.stream_info(stream_id)
-
-    async def read_streams(
-        self,
-        *,
-        category: str | None = None,
-        after: str = "",
-        internal: bool = False,
-        limit: int = 1000,
-    ) -> tuple[StreamInfo, ...]:
-        """As `Log.read_streams`."""
-        return await self.inner.read_streams(
-            category=category, after=after, internal=internal, limit=limit
-        )
-
-    async def head(self) -> int:
-        """As `Log.head`."""
-        return await self.inner.head()
-
-    async def wait_for_news(self, after: int, *, seconds: float) -> int:
-        """As `Log.wait_for_news`."""
-        return await self.inner.wait_for_news(after, seconds=seconds)
-
-    async def prepare_collections(self, specs: Sequence[CollectionSpec]) -> None:
-        """As `Rows.prepare_collections`."""
-        await self.inner.prepare_collections(specs)
-
-    async def count_rows(self, collection: str, conditions: Sequence[Condition] = ()) -> int:
-        """As `Rows.count_rows`."""
-        return await self.inner.count_rows(collection, conditions)
-
-    async def open_subscription(
-        self, name: str, *, partitions: int, start_after: int
-    ) -> Sequence[Checkpoint]:
-        """As `Storage.open_subscription`."""
-        return await self.inner.open_subscription(
-            name, partitions=partitions, start_after=start_after
-        )
-
-    async def subscriptions(self) -> Sequence[StoredSubscription]:
-        """As `Administration.subscriptions`."""
-        return await self.inner.subscriptions()
-
-    async def reset_subscription(self, name: str, *, to: Checkpoint) -> None:
-        """As `Administration.reset_subscription`."""
-        await self.inner.reset_subscription(name, to=to)
-
-    async def collections(self) -> Sequence[CollectionSpec]:
-        """As `Administration.collections`."""
-        return await self.inner.collections()
-
-    async def clear_collection(self, name: str) -> int:
-        """As `Administration.clear_collection`."""
-        return await self.inner.clear_collection(name)
-
-    async def count_receipts(self, *, after: int) -> int:
-        """As `Administration.count_receipts`."""
-        return await self.inner.count_receipts(after=after)
-
-    async def remove_receipts(self, *, after: int) -> int:
-        """As `Administration.remove_receipts`."""
-        return await self.inner.remove_receipts(after=after)
-
-    async def prune(self, *, before: int, limit: int = 10_000) -> Pruned:
-        """As `Administration.prune`."""
-        return await self.inner.prune(before=before, limit=limit)
-
-    async def restore_log(
-        self, events: Sequence[StoredEvent], *, head: int, streams: Sequence[StreamInfo] = ()
-    ) -> None:
-        """See `Restoration.restore_log`; *events* are as they were stored, under their keys."""
-        await self.inner.restore_log(events, head=head, streams=streams)
 
 
 def _replaced(all_of: tuple[T, ...], by_identity: Mapping[int, T]) -> tuple[T, ...]:
