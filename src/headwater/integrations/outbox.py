@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from headwater.integrations.drivers import (
 )
 from headwater.metadata import current_context
 from headwater.ports.changes import Append, NewEvent
+from headwater.ports.outbox import StagedEvents
 from headwater.serialization.codec import EventCodec
 from headwater.serialization.envelope import Envelope
 from headwater.serialization.personal.sealed_storage import SealedStorage
@@ -58,8 +60,7 @@ _WAKE: Final = " CROSS JOIN pg_notify('@schema@_outbox', '') AS told"
 class Staged(msgspec.Struct, frozen=True):
     """What was staged: the events' ids, and the number of the last row in the outbox.
 
-    Their positions are given when they are moved into the log. `OutboxMover.wait_until_moved`
-    waits for that.
+    Their positions are given when they are moved into the log; `Outbox.staged` can wait for it.
     """
 
     ids: tuple[UUID, ...]
@@ -78,11 +79,13 @@ class Outbox:
         self,
         source: App | EventStore | EventCodec,
         *,
-        schema: str = "headwater",
+        schema: str | None = None,
         wake: bool = True,
         clock: Clock = _SYSTEM_CLOCK,
     ) -> None:
         """Encode events as *source* does, for the tables in *schema*.
+
+        Without *schema* it is that of the source's storage, or ``headwater``.
 
         With *wake* a mover hears of the events as soon as they are committed. PostgreSQL lets
         such transactions commit one after another; where thousands come each second, turn it
@@ -91,13 +94,9 @@ class Outbox:
         Raises:
             InvalidNameError: *schema* can't name a schema.
         """
-        if _SCHEMA.match(schema) is None:
-            raise InvalidNameError("schema", schema, "use at most 48 of a-z, 0-9 and _")
-        sql = _STAGE.replace("@wake@", _WAKE if wake else "")
-        self._sql: Final = sql.replace("@schema@", schema)
-        store = source.event_store if isinstance(source, App) else source
-        self._codec = store if isinstance(store, EventCodec) else store.codec
-        self._storage: object = None if isinstance(store, EventCodec) else store.storage
+        if schema is not None:
+            _check_schema(schema)
+        self._source, self._schema, self._wake = source, schema, wake
         self._clock = clock
 
     async def stage(
@@ -117,12 +116,13 @@ class Outbox:
             ValueError: *events* is empty, or a text can't be stored.
             SubjectForgottenError, KeyStoreError: personal data can't be sealed.
         """
-        append = self._append(stream_id, events)
-        if isinstance(self._storage, SealedStorage):
-            (append,) = await self._storage.sealed_appends((append,))
+        codec, storage = self._codec_and_storage()
+        append = self._append(codec, stream_id, events)
+        if isinstance(storage, SealedStorage):
+            (append,) = await storage.sealed_appends((append,))
         else:
             _check_not_personal(append)
-        seq = await fetch_number(connection, self._sql, _rows(append))
+        seq = await fetch_number(connection, self._sql(storage), _rows(append))
         return Staged(_ids(append.events), seq)
 
     def stage_sync(
@@ -132,30 +132,78 @@ class Outbox:
 
         Events with personal data can't be sealed here: keys are fetched asynchronously.
         """
-        append = self._append(stream_id, events)
+        codec, storage = self._codec_and_storage()
+        append = self._append(codec, stream_id, events)
         _check_not_personal(append)
-        seq = fetch_number_sync(connection, self._sql, _rows(append))
+        seq = fetch_number_sync(connection, self._sql(storage), _rows(append))
         return Staged(_ids(append.events), seq)
 
-    def _append(self, stream_id: str, events: Sequence[object]) -> Append:
+    @property
+    def staged(self) -> StagedEvents:
+        """What waits and what was put aside, in the outbox of the source's storage.
+
+        Raises:
+            ConfigurationError: the source has no storage with an outbox.
+        """
+        found = _staged_events(self._codec_and_storage()[1])
+        if found is None:
+            raise ConfigurationError(
+                "This Outbox was made from nothing that has a storage on PostgreSQL. Make it from "
+                "the App or EventStore."
+            )
+        return found
+
+    def _codec_and_storage(self) -> tuple[EventCodec, object]:
+        """Return what the source has now: an app has neither before it runs."""
+        source = self._source
+        if isinstance(source, EventCodec):
+            return source, None
+        store = source.event_store if isinstance(source, App) else source
+        return store.codec, store.storage
+
+    def _sql(self, storage: object) -> str:
+        found = None if self._schema else _staged_events(storage)
+        return _statement(self._schema or (found.schema if found else "headwater"), self._wake)
+
+    def _append(self, codec: EventCodec, stream_id: str, events: Sequence[object]) -> Append:
         check_stream_id(stream_id)
         if not events:
             raise ValueError("There are no events to stage.")
         if len(events) > STAGED_EVENTS_MAX:
             raise LimitExceededError("events", limit=STAGED_EVENTS_MAX, actual=len(events))
         envelope = Envelope.of(current_context())
-        new = tuple([self._new(event, envelope) for event in events])
+        new = tuple([self._new(codec, event, envelope) for event in events])
         return Append(stream_id, ExpectedVersion.ANY, new)
 
-    def _new(self, event: object, envelope: Envelope) -> NewEvent:
+    def _new(self, codec: EventCodec, event: object, envelope: Envelope) -> NewEvent:
         given = event if isinstance(event, EventData) else EventData(event)
         return envelope.enclose(
             given.payload,
-            codec=self._codec,
+            codec=codec,
             id=(given.id or new_id()).bytes,
             occurred_at=given.occurred_at or self._clock.now(),
             tags=given.tags,
         )
+
+
+def _check_schema(name: str) -> None:
+    if _SCHEMA.match(name) is None:
+        raise InvalidNameError("schema", name, "use at most 48 of a-z, 0-9 and _")
+
+
+@cache
+def _statement(schema: str, wake: bool) -> str:  # noqa: FBT001 - a key of the cache
+    return _STAGE.replace("@wake@", _WAKE if wake else "").replace("@schema@", schema)
+
+
+def _staged_events(storage: object) -> StagedEvents | None:
+    """Return the outbox of *storage*, or of the one that it stands around."""
+    while storage is not None:
+        found: StagedEvents | None = getattr(storage, "outbox", None)
+        if found is not None:
+            return found
+        storage = getattr(storage, "inner", None)
+    return None
 
 
 def _ids(events: Iterable[NewEvent]) -> tuple[UUID, ...]:

@@ -1,7 +1,6 @@
 """The outbox: what applications staged in transactions of their own, moved into the log."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -11,6 +10,7 @@ import msgspec
 from headwater.adapters.storage.postgres.connections import Connection
 from headwater.adapters.storage.postgres.failures import code_of
 from headwater.adapters.storage.postgres.settings import PostgresSettings
+from headwater.ports.outbox import OutboxStatus, RejectedRow
 
 OUTBOX_ROWS_MAX: Final = 1000
 """The most staged rows that are moved in one transaction."""
@@ -35,27 +35,6 @@ class Moved(msgspec.Struct, frozen=True):
     def rows(self) -> int:
         """How many rows have left the outbox."""
         return self.moved + self.repeated + self.rejected
-
-
-class RejectedRow(msgspec.Struct, frozen=True):
-    """A staged row that could not be moved, and why. `seq` is its number when it was staged."""
-
-    seq: int
-    stream_id: str
-    id: UUID
-    type: str
-    data: str
-    reason: str
-    staged_at: datetime
-    rejected_at: datetime
-
-
-class OutboxStatus(msgspec.Struct, frozen=True):
-    """How many staged rows wait, for how long the oldest has, and how many were put aside."""
-
-    waiting: int
-    oldest_seconds: float
-    rejected: int
 
 
 _MOVED: Final = msgspec.json.Decoder(Moved).decode

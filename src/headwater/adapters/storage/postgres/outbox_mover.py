@@ -19,12 +19,11 @@ from headwater.adapters.storage.postgres.connections import (
 from headwater.adapters.storage.postgres.failures import translated
 from headwater.adapters.storage.postgres.outbox import (
     Moved,
-    OutboxStatus,
     OutboxTable,
-    RejectedRow,
 )
 from headwater.adapters.storage.postgres.settings import PostgresSettings
 from headwater.errors import StorageError, StorageReadOnlyError
+from headwater.ports.outbox import OutboxStatus, RejectedRow
 
 _log = logging.getLogger("headwater")
 _T = TypeVar("_T")
@@ -58,6 +57,11 @@ class OutboxMover:
         self._task: asyncio.Task[None] | None = None
         self._connection: Connection | None = None
         self._told = False
+
+    @property
+    def schema(self) -> str:
+        """The schema that the outbox is in."""
+        return self._settings.schema
 
     def start(self) -> None:
         """Begin to move; once it has begun, this does nothing."""
