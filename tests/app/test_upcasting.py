@@ -287,6 +287,42 @@ async def test_a_subscriber_that_wants_one_part_gets_only_that(storage: Storage)
     assert got == [CustomerMoved("7", "London")]
 
 
+@pytest.mark.parametrize("as_projection", [True, False])
+async def test_newer_events_of_a_type_that_once_was_more_are_passed_over(
+    storage: Storage, *, as_projection: bool
+) -> None:
+    context, got = BoundedContext("crm"), list[object]()
+    context.register(CustomerRenamed)
+
+    @context.upcaster(
+        "crm.customer-renamed", version=1, to=[("crm.customer-renamed", 2), "crm.customer-moved"]
+    )
+    def split(data: dict[str, Any]) -> Iterator[tuple[str, int, dict[str, Any]]]:
+        yield "crm.customer-moved", 1, {"customer": data["customer"], "city": data.pop("city")}
+        yield "crm.customer-renamed", 2, data
+
+    if as_projection:
+        context.projection(Cities)
+    else:
+
+        @context.subscriber
+        async def note(event: CustomerMoved) -> None:
+            got.append(event)
+
+    app = App("crm-app", storage=storage)
+    app.include(context)
+    old = RawEvent("crm.customer-renamed", b'{"customer":"7","name":"Ada","city":"London"}')
+
+    async with app:
+        events = [old, CustomerRenamed("7", "Ada L.")]
+        await app.event_store.append("crm.customer-7", events, expected=ANY)
+        await app.settle()
+        if as_projection:
+            got += [*await rows(app, "London")]
+
+    assert got == ([1] if as_projection else [CustomerMoved("7", "London")])
+
+
 async def test_a_part_that_fails_takes_back_those_before_it_and_blames_the_event(
     storage: Storage,
 ) -> None:

@@ -119,7 +119,7 @@ class ReadModelHistory(Generic[M]):
                 if stored.position > upto:
                     return
                 for part, payload in self._codec.read(stored):
-                    if part is stored or part.type in self._takes:
+                    if part.type in self._takes:
                         arrival = Arrival(part, payload)
                         arrival.key = self._consumer.key_of(arrival)
                         yield arrival

@@ -67,6 +67,7 @@ class EventCodec(ValueCodec):
         """Read stored events through *upcasters*, a table of which is `Upcasters`."""
         super().__init__(registry)
         self.chains = UpcastChains(upcasters)
+        self._steps = self.chains.steps
         self.event_bytes_max = event_bytes_max
         self._decoders: dict[tuple[str, int], Decode] = {}
 
@@ -120,7 +121,7 @@ class EventCodec(ValueCodec):
             SerializationError: *data* is not JSON or not of this type.
             UpcasterError: an upcaster failed, or what it returned can't be read.
         """
-        if (type, schema_version) not in self.chains.steps:
+        if (type, schema_version) not in self._steps:
             return (self.decode(type, schema_version, data),)
         parts = self._parts(type, schema_version, data)
         return [self._decode_part(part, type, schema_version) for part in parts]
@@ -131,7 +132,7 @@ class EventCodec(ValueCodec):
         There may be more or fewer of them than were stored: the stream's version is that of
         the last payload, not a number of events.
         """
-        if not self.chains.steps:
+        if not self._steps:
             decode = self.decode
             return [decode(type, version, data) for _, type, version, data in page]
         return [
@@ -148,8 +149,9 @@ class EventCodec(ValueCodec):
         Stream, version and position are those of *stored*.
         """
         form = stored.type, stored.schema_version
-        if form not in self.chains.steps:
-            return ((stored, self.decode(*form, stored.data)),)
+        if form not in self._steps:
+            decode = self._decoders.get(form) or self.decoder_for(*form)
+            return ((stored, decode(stored.data)),)
         return [
             (_part_of(stored, part), self._decode_part(part, *form))
             for part in self._parts(*form, stored.data)
@@ -163,14 +165,14 @@ class EventCodec(ValueCodec):
         name of a class all of whose stored events are read as another one.
         """
         names = self.registry.names_of(base)
-        if not self.chains.steps:
+        if not self._steps:
             return names
-        candidates = {form.name for form in self.chains.steps} | names
+        candidates = {form.name for form in self._steps} | names
         return frozenset(name for name in candidates if self._leads_to(name, names))
 
     def _leads_to(self, name: str, wanted: frozenset[str]) -> bool:
         entry = self.registry.entry_named(name)
-        versions = {form.version for form in self.chains.steps if form.name == name}
+        versions = {form.version for form in self._steps if form.name == name}
         versions |= set(range(1, entry.version + 1)) if entry is not None else set()
         return any(
             final.name in wanted
@@ -187,7 +189,7 @@ class EventCodec(ValueCodec):
         try:
             return self.decode(part.name, part.version, part.data)
         except SerializationError as error:
-            step = self.chains.steps[StoredForm(type, schema_version)]
+            step = self._steps[StoredForm(type, schema_version)]
             raise UpcasterError(type, schema_version, str(error), where=step.site) from error
 
     def decoder_for(self, type: str, schema_version: int) -> Decode:
@@ -210,7 +212,7 @@ class EventCodec(ValueCodec):
         def decode(data: str | bytes) -> object:
             events = self.decode_all(type, schema_version, data)
             if len(events) != 1:
-                step = self.chains.steps[StoredForm(type, schema_version)]
+                step = self._steps[StoredForm(type, schema_version)]
                 problem = f"it becomes {len(events)} events where exactly one can be read"
                 raise UpcasterError(type, schema_version, problem, where=step.site)
             return events[0]

@@ -115,7 +115,7 @@ class Pages:
                 arrived: list[Arrival] = []
                 # What was made of one event is taken over as a whole or not at all.
                 for part, payload in self._codec.read(stored):
-                    if part is stored or self._takes(part.type):
+                    if self._takes(part.type):
                         arrived.append(arrival := Arrival(part, payload))
                         arrival.preceding = preceding
                         arrival.key = self._consumer.key_of(arrival)
