@@ -214,6 +214,47 @@ async def test_a_key_that_is_forgotten_while_it_is_loaded_is_not_held(cellar: Ce
         assert await emails(store) == ["(erased)"]
 
 
+async def test_who_is_cancelled_while_keys_are_loaded_leaves_them_to_others(
+    cellar: Cellar, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = FlakyKeys()
+    async with cellar.store(cellar.personal_data(keys=keys)) as store:
+        await register(store, "ada")
+        cellar.clock.advance(KEY_RING_SECONDS)
+        tasks = [asyncio.create_task(emails(store)) for _ in range(3)]
+        for _ in range(3):
+            await asyncio.sleep(0)
+        tasks[0].cancel()
+
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+
+        assert isinstance(answers[0], asyncio.CancelledError)
+        assert answers[1:] == [["ada@example.org"]] * 2
+        # Nor does it matter to whoever comes next that nobody heard of a failure.
+        keys.down = True
+        cellar.clock.advance(KEY_RING_SECONDS)
+        alone = asyncio.create_task(emails(store))
+        await keys.refused.wait()
+        alone.cancel()
+        await asyncio.gather(alone, return_exceptions=True)
+        keys.down = False
+        assert await emails(store) == ["ada@example.org"]
+    assert caplog.records == []
+
+
+def test_it_can_be_used_in_one_event_loop_after_another(cellar: Cellar) -> None:
+    personal = cellar.personal_data()
+
+    async def work(id: str) -> list[str]:
+        async with cellar.store(personal) as store, personal:
+            await register(store, id)
+            return await emails(store)
+
+    asyncio.run(work("ada"))
+
+    assert asyncio.run(work("bob")) == ["ada@example.org", "bob@example.org"]
+
+
 async def test_the_master_key_can_be_changed_while_all_goes_on(cellar: Cellar) -> None:
     ids = [f"c{n}" for n in range(1100)]
     async with cellar.store() as store:

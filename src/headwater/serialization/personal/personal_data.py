@@ -61,7 +61,7 @@ class PersonalData:
         self._sealing = Sealing(self._ring)
         self._digest_key: bytes | None = None
         self._listeners: list[OnForgotten] = []
-        self._forgetting = asyncio.Lock()
+        self._forgetting, self._opening = asyncio.Lock(), asyncio.Lock()
         self._open_for = 0
 
     # --------------------------------------------------------------------- open and close
@@ -72,15 +72,18 @@ class PersonalData:
         Raises:
             KeyStoreError: key store or ledger can't be used.
         """
-        await self._store.open()
-        self._open_for += 1
-        if self._open_for > 1:
-            return
+        async with self._opening:
+            if not self._open_for:
+                await self._open()
+            self._open_for += 1
+
+    async def _open(self) -> None:
         try:
+            await self._store.open()
             await self.reapply()
             self._digest_key = await self._loaded_digest_key()
         except BaseException:
-            await self.close()
+            await self._close()
             raise
 
     async def _loaded_digest_key(self) -> bytes:
@@ -91,11 +94,15 @@ class PersonalData:
 
     async def close(self) -> None:
         """Let go of the key store and of all keys in memory, once all who opened it did."""
-        self._open_for = max(0, self._open_for - 1)
-        if not self._open_for:
-            self._digest_key = None
-            self._ring.clear()
-            await self._store.close()
+        async with self._opening:
+            self._open_for = max(0, self._open_for - 1)
+            if not self._open_for:
+                await self._close()
+
+    async def _close(self) -> None:
+        self._digest_key = None
+        self._ring.clear()
+        await self._store.close()
 
     async def __aenter__(self) -> "PersonalData":
         await self.open()

@@ -84,7 +84,7 @@ class KeyRing:
     async def _load(self, subjects: Collection[str], *, create: bool) -> Keys:
         # Those who ask while the store is being asked are answered together by its next answer.
         load = self._next
-        if load is None:
+        if load is None or load.is_over:
             load = self._next = _Load(self)
         load.want(subjects, create=create)
         return await load.done()
@@ -144,8 +144,15 @@ class _Load:
         for subject in subjects:
             self.wanted[subject] = create or self.wanted.get(subject, False)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether no answer comes any more, because the event loop it was asked in has ended."""
+        return self._task is not None and self._task.done()
+
     async def done(self) -> Keys:
         """Return the answer; whoever is cancelled meanwhile leaves it to the others."""
         if self._task is None:
             self._task = asyncio.create_task(self._ring.load_now(self))
+            # If all who wait were cancelled, nobody else looks at what went wrong.
+            self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
         return await asyncio.shield(self._task)
