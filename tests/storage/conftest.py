@@ -51,11 +51,14 @@ def postgres_database(postgres: PostgresServer) -> str:
     return postgres.url(name)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def pgbouncer(
     postgres_run_folder: RunFolder, postgres: PostgresServer
 ) -> Generator[PgBouncer, None, None]:
-    """PgBouncer in transaction mode in front of the shared server, with a few connections."""
+    """PgBouncer in transaction mode in front of the shared server, with a few connections.
+
+    Tests share it and don't stop it.
+    """
     pooler = PgBouncer.create(postgres_run_folder.path, f"p-{uuid4().hex[:8]}", postgres)
     yield pooler
     pooler.end()
