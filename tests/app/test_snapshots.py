@@ -19,8 +19,8 @@ from headwater import (
     applies,
 )
 from headwater.errors import WiringError
+from headwater.operations.snapshots import SNAPSHOTS
 from headwater.ports.storage import Storage
-from headwater.unit_of_work.snapshot_rows import SNAPSHOTS
 
 
 class Counted(Event, context="stock", version=2):

@@ -14,6 +14,7 @@ from headwater.domain.aggregate import Aggregate
 from headwater.domain.applies import applies
 from headwater.domain.snapshots import Snapshots
 from headwater.messages import Event
+from headwater.operations.snapshots import SNAPSHOTS
 from headwater.serialization.codec import EventCodec
 from headwater.serialization.personal import (
     ERASED_TEXT,
@@ -24,7 +25,6 @@ from headwater.serialization.personal import (
     Subject,
 )
 from headwater.serialization.registry import TypeRegistry
-from headwater.unit_of_work.snapshot_rows import SNAPSHOTS
 from headwater.unit_of_work.units import Units
 
 

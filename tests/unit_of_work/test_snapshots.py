@@ -13,10 +13,11 @@ from headwater.domain.aggregate import Aggregate
 from headwater.domain.applies import applies
 from headwater.domain.snapshots import SLOW_EVENTS_MIN, Snapshots
 from headwater.errors import MessageTypeError, WiringError
+from headwater.event_store import EventStore
+from headwater.operations.snapshots import SNAPSHOTS, kept_aside
 from headwater.ports.changes import Changes, RowChange, StreamAction, StreamChange
 from headwater.ports.rows import Row
 from headwater.serialization.codec import EventCodec
-from headwater.unit_of_work.snapshot_rows import SNAPSHOTS
 from headwater.unit_of_work.snapshot_writer import SNAPSHOTS_WAITING_MAX, SnapshotWriter
 from headwater.unit_of_work.units import Units
 from tests.unit_of_work.counting import CountingStorage
@@ -341,7 +342,7 @@ class TestErasedEvents:
         assert await entries(units, cls=Later) == [3]
         await drained(units)
 
-        aside = await snapshot(counting, f"{STREAM}@{before.version}")
+        aside = await snapshot(counting, kept_aside(STREAM))
         assert aside is not None
         assert aside.data == before.data
         assert "kept aside" in caplog.text
@@ -358,6 +359,17 @@ class TestErasedEvents:
 
         assert await units.new().repository(SnapshotLedger).find("7") is None
         await drained(units)
+
+        assert await snapshot(counting) is None
+
+    async def test_a_tombstone_takes_them_along(self, counting: CountingStorage) -> None:
+        units = new_units(counting)
+        await enter(units, 1, 2, 3)
+        await entries(units, cls=SnapshotLedger)
+        await drained(units)
+        assert await snapshot(counting) is not None
+
+        await EventStore.on(units).tombstone(STREAM, reason="closed for good")
 
         assert await snapshot(counting) is None
 

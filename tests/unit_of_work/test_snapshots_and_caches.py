@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from headwater.adapters.storage.memory import MemoryStorage
 from headwater.domain.snapshots import Snapshots
+from headwater.operations.snapshots import SNAPSHOTS
 from headwater.ports.changes import Append, Changes, NewEvent, StreamAction, StreamChange
 from headwater.ports.log import StoredEvent
 from headwater.ports.rows import CollectionSpec
 from headwater.ports.storage import Storage
 from headwater.streams import ExpectedVersion
-from headwater.unit_of_work.snapshot_rows import SNAPSHOTS
 from headwater.unit_of_work.units import Units
 from tests.unit_of_work.ledger import (
     BothLedger,

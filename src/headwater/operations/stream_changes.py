@@ -10,6 +10,7 @@ from headwater.clock import microseconds_since_epoch
 from headwater.errors import ConfigurationError
 from headwater.ids import new_id
 from headwater.metadata import current_context
+from headwater.operations.snapshots import removed_snapshots
 from headwater.ports.changes import Append, Changes, NewEvent, StreamAction, StreamChange
 from headwater.ports.storage import Storage
 from headwater.serialization.envelope import Envelope
@@ -107,11 +108,15 @@ async def change_stream(
 ) -> int:
     """Do *change* and record it in the same commit; return the position of the record.
 
-    The record is an internal event in the stream `records_of` names.
+    The record is an internal event in the stream `records_of` names. A tombstone takes the
+    stream's snapshots along.
 
     Raises:
         StreamClosedError: the stream is tombstoned, and can't be what *change* asks for.
         ConfigurationError: as `recorded_change`.
     """
     changes = recorded_change(change, reason=reason, at=at, actor=actor)
+    if change.action is StreamAction.TOMBSTONE:
+        rows = await removed_snapshots(storage, change.stream_id)
+        changes = msgspec.structs.replace(changes, rows=rows)
     return (await storage.commit(changes)).position

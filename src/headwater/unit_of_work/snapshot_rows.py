@@ -6,16 +6,11 @@ from typing import Final
 import msgspec
 
 from headwater.errors import ConflictError
+from headwater.operations.snapshots import SNAPSHOTS, kept_aside, removed_snapshots
 from headwater.ports.changes import Changes, RowChange
-from headwater.ports.rows import CollectionSpec
 from headwater.ports.storage import Storage
 from headwater.serialization.personal import for_subjects
 from headwater.unit_of_work.stream_reading import Mark
-
-SNAPSHOTS: Final = CollectionSpec(
-    "headwater_snapshots", ("snapshot_version", "code", "version", "event_id", "state")
-)
-"""The collection of all snapshots; a row's key is the id of the stream."""
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -85,36 +80,25 @@ class SnapshotRows:
         """Put *snapshot* in the place of *over*; return False if that was replaced meanwhile.
 
         Nobody can read it any more once one of *subjects* was forgotten. With *keep* what was
-        there is kept beside it, under the stream's id and its row version.
+        there is kept beside it, unless something is already.
         """
         data = for_subjects(msgspec.json.encode(snapshot).decode(), subjects)
         rows = [RowChange(SNAPSHOTS.name, stream_id, data, expected=over.row_version)]
         if keep and over.data is not None:
-            aside = f"{stream_id}@{over.row_version}"
-            rows.append(RowChange(SNAPSHOTS.name, aside, for_subjects(over.data, subjects)))
+            key = kept_aside(stream_id)
+            if not await self._storage.get_rows(SNAPSHOTS.name, (key,)):
+                aside = for_subjects(over.data, subjects)
+                rows.append(RowChange(SNAPSHOTS.name, key, aside, expected=0))
         try:
             await self._storage.commit(Changes(rows=tuple(rows)))
         except ConflictError:
             return False
         return True
 
-    async def delete(self, stream_id: str, row: SnapshotRow) -> None:
-        """Delete *row* if there is one, unless it was replaced meanwhile."""
-        if not row.row_version:
-            return
-        change = RowChange(SNAPSHOTS.name, stream_id, None, expected=row.row_version)
-        try:
-            await self._storage.commit(Changes(rows=(change,)))
-        except ConflictError:
-            return
-
-
-def snapshot_removal(stream_id: str) -> RowChange:
-    """Return the change that deletes a stream's snapshot, to commit with its tombstone.
-
-    The collection must have been prepared.
-    """
-    return RowChange(SNAPSHOTS.name, stream_id, None)
+    async def delete(self, stream_id: str) -> None:
+        """Delete what there is of a stream that has no events and will have none."""
+        rows = await removed_snapshots(self._storage, stream_id)
+        await self._storage.commit(Changes(rows=rows))
 
 
 _decode = msgspec.json.Decoder(Snapshot).decode

@@ -268,7 +268,8 @@ class StreamStates(Generic[S]):
             return  # Newer code wrote it, and is at work beside this one.
         info = await self._storage.stream_info(stream_id)
         if info.state is StreamState.TOMBSTONED or not info.version:
-            await self._rows.delete(stream_id, row)
+            if row.row_version:
+                await self._rows.delete(stream_id)
             return
         fits = old is not None and (old.snapshot_version, old.code) == self._form
         if fits and old is not None and not await self._still_due(info, id, old):
@@ -296,6 +297,8 @@ class StreamStates(Generic[S]):
                 stream_id,
                 info.first_version,
             )
+        if (await self._storage.stream_info(stream_id)).state is StreamState.TOMBSTONED:
+            await self._rows.delete(stream_id)
         if written and self.cache is not None:
             self.cache.note_snapshot((type(id), stream_id), basis.version)
 
