@@ -76,8 +76,8 @@ class City(ReadModel, key="name", context="crm"):
 class Cities(Projection[City]):
     @applies(key=lambda event: event.city)
     def moved(self, event: CustomerMoved, city: City | None) -> City:
-        if event.city == "nowhere":
-            raise ValueError("no such city")
+        if event.city == "Sodom" and city is not None:
+            raise ValueError("nobody goes there twice")
         return City(event.city, (city.customers if city else 0) + 1)
 
 
@@ -399,7 +399,7 @@ async def test_a_part_that_can_not_be_folded_takes_back_those_before_it(
 
     app = App("crm-app", storage=storage)
     app.include(context)
-    tours = [b'["Rome","Rome"]', b'["Rome","nowhere","Rome"]']
+    tours = [b'["Rome","Rome"]', b'["Sodom","Sodom"]']
 
     async with app:
         for tour in tours:
@@ -407,10 +407,10 @@ async def test_a_part_that_can_not_be_folded_takes_back_those_before_it(
             await app.event_store.append("crm.customer-7", [event], expected=ANY)
         with pytest.raises(SubscriptionFailedError) as raised:
             await app.settle()
-        [status] = app.status()
+        counts = await rows(app, "Rome", "Sodom")
 
     assert raised.value.position == 2
-    assert status.state.value == "failed"
+    assert counts == [2, None]
 
 
 # ------------------------------------------------------------------------------ asking by type
