@@ -8,13 +8,28 @@ from headwater.adapters.storage.postgres import schema
 from headwater.adapters.storage.postgres.settings import PostgresSettings
 from tests.integrations.guests import House
 from tests.storage.conftest import (
+    pgbouncer,
     postgres,
     postgres_run_folder,
     postgres_schema,
     postgres_url,
 )
 
-__all__ = ["house", "postgres", "postgres_run_folder", "postgres_schema", "postgres_url"]
+__all__ = [
+    "house",
+    "pgbouncer",
+    "postgres",
+    "postgres_run_folder",
+    "postgres_schema",
+    "postgres_url",
+]
+    "house",
+    "pgbouncer",
+    "postgres",
+    "postgres_run_folder",
+    "postgres_schema",
+    "postgres_url",
+]
 
 
 @pytest.fixture

@@ -109,7 +109,8 @@ class Outbox:
         same content, is dropped when it is moved.
 
         Raises:
-            ConfigurationError: *connection* can't stage, or has no transaction.
+            ConfigurationError: *connection* can't stage, or has no transaction; or the app that
+                encodes does not run.
             RoundTripError: an event does not come back equal from encode + decode.
             InvalidNameError: *stream_id* can't name a stream.
             LimitExceededError: they are more than `STAGED_EVENTS_MAX`, or one is too large.
