@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-import headwater.adapters.storage.postgres  # noqa: F401 - not by an app while a loop runs
 from examples.courses.school import make_school
 from headwater import App
+from headwater.adapters.storage.postgres import PostgresSettings
 from tests.storage.conftest import (
     postgres,
     postgres_run_folder,
@@ -27,7 +27,10 @@ def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path}/school.db"
     server: str = request.getfixturevalue("postgres_url")
     schema: str = request.getfixturevalue("postgres_schema")
-    return f"{server}?schema={schema}&sslmode=disable&auto_migrate=true"
+    url = f"{server}?schema={schema}&sslmode=disable&auto_migrate=true"
+    # Imports the adapter, which an app would else do while the event loop runs.
+    assert PostgresSettings.from_url(url).schema == schema
+    return url
 
 
 @pytest.fixture

@@ -23,13 +23,6 @@ __all__ = [
     "postgres_schema",
     "postgres_url",
 ]
-    "house",
-    "pgbouncer",
-    "postgres",
-    "postgres_run_folder",
-    "postgres_schema",
-    "postgres_url",
-]
 
 
 @pytest.fixture
