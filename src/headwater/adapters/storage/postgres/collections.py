@@ -69,6 +69,8 @@ async def prepare(
             for statement in statements:
                 await connection.execute(statement, timeout=DDL_SECONDS_MAX)
     except asyncpg.InsufficientPrivilegeError as error:
+        if not statements:
+            raise
         raise await _not_allowed(connection, collections, statements, error) from error
     except asyncpg.UniqueViolationError as error:
         raise ConfigurationError(
