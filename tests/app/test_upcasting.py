@@ -232,6 +232,7 @@ async def test_each_part_has_a_delivery_of_its_own_and_events_made_of_it_too(
     assert first.idempotency_key != second.idempotency_key
     assert [note.payload.what for note in notes] == ["CustomerCreated", "CustomerMoved"]
     assert [note.causation_id for note in notes] == [first.event_id, second.event_id]
+    assert {note.correlation_id for note in notes} == {first.event_id}
 
 
 class ClientMoved(Event, context="crm"):

@@ -275,9 +275,12 @@ def _decoder(entry: RegisteredType, schema_version: int) -> Decode:
 
 
 def _part_of(stored: StoredEvent, part: Part) -> StoredEvent:
+    # What starts a correlation is the event that was stored, not one part of it.
+    started = stored.id if part.lineage else None
     return msgspec.structs.replace(
         stored,
         id=part.id_of(stored.id),
+        correlation_id=stored.correlation_id or started,
         type=part.name,
         schema_version=part.version,
         data=part.data.decode(),
