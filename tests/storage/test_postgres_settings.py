@@ -36,18 +36,12 @@ PLAIN = PostgresSettings(hosts=(("db", 5432),), user="anna", database="shop")
             replace(PLAIN, hosts=(("/var/run/postgresql", 5432),)),
         ),
         (
-            "postgresql://anna@db/shop?schema=sales&readers=8&lock_seconds=2.5&wake_ups=poll"
-            + "&auto_migrate=true&sslmode=verify-full&sslrootcert=/etc/ca.pem",
-            replace(
-                PLAIN,
-                schema="sales",
-                readers=8,
-                lock_seconds=2.5,
-                auto_migrate=True,
-                wake_ups="poll",
-                sslmode="verify-full",
-                sslrootcert=Path("/etc/ca.pem"),
-            ),
+            "postgresql://anna@db/shop?schema=sales&lock_seconds=2.5&wake_ups=poll&auto_migrate=1",
+            replace(PLAIN, schema="sales", lock_seconds=2.5, wake_ups="poll", auto_migrate=True),
+        ),
+        (
+            "postgresql://anna@db/shop?sslmode=verify-full&sslrootcert=/etc/ca.pem",
+            replace(PLAIN, sslmode="verify-full", sslrootcert=Path("/etc/ca.pem")),
         ),
     ],
 )

@@ -41,8 +41,10 @@ def is_lost(error: BaseException) -> bool:
         return True
     if isinstance(error, asyncpg.PostgresError):
         return code_of(error) in _LOST or code_of(error) in _NOT_NOW
-    if isinstance(error, asyncpg.InterfaceError):
-        return "closed" in str(error)
+    if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError):
+        # Also of a connection that the server has just ended asyncpg says that it is busy.
+        used_wrongly = isinstance(error, ValueError | asyncpg.TargetServerAttributeNotMatched)
+        return not used_wrongly
     return isinstance(error, OSError) and not isinstance(error, TimeoutError | ssl.SSLError)
 
 
@@ -59,12 +61,12 @@ def is_for_all(error: BaseException) -> bool:
 def translated(error: Exception, settings: PostgresSettings) -> Exception:
     """Return the library's error for what the driver raised; others come back as they are."""
     where, code = settings.where, code_of(error)
-    if isinstance(error, HeadwaterError | ValueError) and not isinstance(
-        error, asyncpg.PostgresError | asyncpg.InterfaceError
-    ):
+    if isinstance(error, HeadwaterError):
         return error
-    if isinstance(error, asyncpg.DataError) and not code:
-        return ValueError(f"{where}: {error}")
+    if isinstance(error, ValueError):
+        return (
+            ValueError(f"{where}: {error}") if isinstance(error, asyncpg.InterfaceError) else error
+        )
     if code in _TEXT:
         return ValueError(f"{where}: a text can't be stored: {error}")
     if code in _REFUSED:

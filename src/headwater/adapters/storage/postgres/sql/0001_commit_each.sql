@@ -352,9 +352,13 @@ BEGIN
             WHEN SQLSTATE 'HW001' THEN
                 GET STACKED DIAGNOSTICS v_detail = PG_EXCEPTION_DETAIL;
                 v_one := v_detail::json;
-            WHEN data_exception OR integrity_constraint_violation THEN
+            WHEN OTHERS THEN
                 GET STACKED DIAGNOSTICS v_code = RETURNED_SQLSTATE,
                     v_detail = MESSAGE_TEXT;
+                -- What others or the server are to blame for is not this member's alone.
+                IF left(v_code, 2) IN ('25', '40', '42', '53', '55', '57', '58', 'XX') THEN
+                    RAISE;
+                END IF;
                 v_one := json_build_object('refused', 'failed', 'code', v_code,
                     'told', v_detail);
         END;
