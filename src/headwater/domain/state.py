@@ -25,6 +25,13 @@ _IMMUTABLE: Final = frozenset(
     | {complex, frozenset, FunctionType, type}
 )
 
+# What these hold, where their keys can't change in place anyway.
+_MEMBERS: Final[Mapping[type, Callable[[Any], Iterable[Any]]]] = {
+    list: iter,
+    set: iter,
+    dict: dict.values,
+}
+
 
 def own_annotations(cls: type, root: type) -> tuple[str, ...]:
     """Return the names annotated in *cls* and its bases below *root*, the bases' first."""
@@ -98,7 +105,12 @@ def copied(value: Any, memo: dict[int, Any], *, strict: bool = False) -> Any:
     """
     kind = value.__class__
     fresh: Any
-    if kind is list and _IMMUTABLE.issuperset(map(type, value)) and id(value) not in memo:
+    members = _MEMBERS.get(kind)
+    if (
+        members is not None
+        and id(value) not in memo
+        and _IMMUTABLE.issuperset(map(type, members(value)))
+    ):
         memo[id(value)] = fresh = value.copy()
         return fresh
     if is_immutable(value):
