@@ -37,6 +37,7 @@ from headwater.messages import (
     message,
 )
 from headwater.metadata import MessageContext, Recorded, current_context, message_context
+from headwater.operations.retention import Retention
 from headwater.projections.projection import Projection
 from headwater.serialization.personal import Personal, PersonalData, Subject
 from headwater.streams import ExpectedVersion
@@ -83,6 +84,7 @@ __all__ = [
     "RefusedError",
     "Repository",
     "Request",
+    "Retention",
     "Sender",
     "Snapshots",
     "Stage",

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.cli.conftest import Shop
+from tests.cli.conftest import SHOP, Shop
 
 CHANGE = ("--reason", "old", "--actor", "ada", "--yes")
 
@@ -94,11 +94,29 @@ def test_payloads_are_laid_out_for_people(shop: Shop) -> None:
     assert "sales.order-1@1  sales.order-placed  by ada  [vip]" in ran.out
 
 
-def test_an_app_reads_events_as_its_types_and_leaves_unknown_ones_raw(shop: Shop) -> None:
+def test_an_app_shows_what_old_events_are_read_as_today(shop: Shop) -> None:
+    code = SHOP.replace(
+        "sales.register(OrderPlaced)",
+        "sales.register(OrderPlaced)\n"
+        "sales.upcasters.rename_event('sales.order-shipped', to='sales.order-placed')",
+    )
+    (shop.folder / "clishop.py").write_text(code)
+
+    ran = shop.run("--json", "stream", "show", "sales.order-1", "--app", "clishop:shop")
+    for_people = shop.run("stream", "tail", "--app", "clishop:shop")
+
+    assert "read_as" not in ran.rows[0]
+    assert ran.rows[1]["data"] == {"parcel": 1}
+    assert ran.rows[1]["read_as"] == [
+        {"type": "sales.order-placed", "schema_version": 1, "data": {"parcel": 1}}
+    ]
+    assert '"type":"sales.order-placed"' in for_people.out.splitlines()[1]
+
+
+def test_types_that_an_app_does_not_know_are_shown_raw(shop: Shop) -> None:
     ran = shop.run("--json", "stream", "show", "sales.order-1", "--app", "clishop:shop")
 
-    assert ran.rows[0]["data"] == {"order_id": "1", "total": "9.90"}
-    assert ran.rows[1]["data"] == {"parcel": 1}
+    assert [row["data"] for row in ran.rows[1:]] == [{"parcel": 1}, {"parcel": 2}]
 
 
 def test_a_tail_shows_the_end_of_the_log_or_what_follows_a_position(shop: Shop) -> None:

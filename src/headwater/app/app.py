@@ -148,7 +148,9 @@ class App:
             WiringError: something is wrong in the wiring.
         """
         wiring = self._wired()
-        return Catalogue(wiring.codec, tuple(wiring.catalogued), self._databases)
+        return Catalogue(
+            wiring.codec, tuple(wiring.catalogued), self._databases, self._personal_data
+        )
 
     async def start(self) -> None:
         """Check the wiring, open the storages, start the subscriptions.

@@ -6,6 +6,7 @@ import msgspec
 
 from headwater.ports.storage import Storage
 from headwater.serialization.codec import EventCodec
+from headwater.serialization.personal.personal_data import PersonalData
 
 
 class CataloguedSubscription(msgspec.Struct, frozen=True):
@@ -21,8 +22,13 @@ class CataloguedSubscription(msgspec.Struct, frozen=True):
 
 
 class Catalogue(msgspec.Struct, frozen=True):
-    """The types and subscriptions of an app, and its databases beside the one with the log."""
+    """The types and subscriptions of an app, and its databases beside the one with the log.
+
+    With *personal_data*, storages and databases give personal fields in the clear where those
+    keys are open; what they hold themselves is their `inner` storage's.
+    """
 
     codec: EventCodec
     subscriptions: tuple[CataloguedSubscription, ...]
     databases: Mapping[str, Storage]
+    personal_data: PersonalData | None = None

@@ -12,7 +12,7 @@ from headwater.serialization.codec import EventCodec
 
 
 def as_object(event: StoredEvent, codec: EventCodec | None) -> dict[str, Any]:
-    """Return all there is about *event*; its data as the codec's types read it, else as stored."""
+    """Return all there is about *event*; where upcasters of *codec* apply, what it is read as."""
     found = {
         "position": event.position,
         "stream": event.stream_id,
@@ -29,22 +29,30 @@ def as_object(event: StoredEvent, codec: EventCodec | None) -> dict[str, Any]:
         "traceparent": event.traceparent,
         "headers": _json(event.headers) if event.headers else None,
         "tags": list(event.tags) or None,
-        "data": payload(event, codec),
+        "data": _json(event.data),
+        "read_as": read_as(event, codec),
     }
     return {name: value for name, value in found.items() if value is not None}
 
 
-def payload(event: StoredEvent, codec: EventCodec | None) -> Any:
-    """Return what stands in *event*: as today's types read it, or as stored where none does."""
-    stored = _json(event.data)
-    if codec is None or event.stream_id.startswith("$"):
-        return stored
+def read_as(event: StoredEvent, codec: EventCodec | None) -> list[dict[str, Any]] | None:
+    """Return what upcasters make of *event* today, None where none applies or one fails."""
+    if codec is None or (event.type, event.schema_version) not in codec.chains.steps:
+        return None
     try:
-        events = codec.decode_all(event.type, event.schema_version, event.data)
-        decoded = [_json(codec.encode_value(one, type(one))) for one in events]
+        parts = codec.chains.parts(event.type, event.schema_version, event.data)
     except HeadwaterError:
-        return stored
-    return decoded[0] if len(decoded) == 1 else decoded
+        return None
+    return [
+        {"type": part.name, "schema_version": part.version, "data": _json(part.data.decode())}
+        for part in parts
+    ]
+
+
+def shown_data(event: StoredEvent, codec: EventCodec | None) -> Any:
+    """Return the data of *event* for people: what it is read as today, else as it is stored."""
+    parts = read_as(event, codec)
+    return _json(event.data) if parts is None else parts
 
 
 def headline(event: StoredEvent) -> str:

@@ -13,6 +13,7 @@ from headwater.errors import ConfigurationError
 from headwater.operations.recovering import Consumer
 from headwater.ports.storage import Storage
 from headwater.serialization.codec import EventCodec
+from headwater.serialization.personal.sealed_storage import SealedStorage
 
 
 class LoadedApp(msgspec.Struct, frozen=True):
@@ -23,8 +24,8 @@ class LoadedApp(msgspec.Struct, frozen=True):
 
     @property
     def storage(self) -> Storage:
-        """The storage of its log."""
-        return self.app.storage
+        """The storage of its log, as it is: what is personal stands there encrypted."""
+        return as_stored(self.app.storage)
 
     @property
     def codec(self) -> EventCodec:
@@ -33,16 +34,21 @@ class LoadedApp(msgspec.Struct, frozen=True):
 
     @property
     def databases(self) -> Mapping[str, Storage]:
-        """Its further storages, by name."""
-        return self.catalogue.databases
+        """Its further storages, by name, as they are."""
+        return {name: as_stored(one) for name, one in self.catalogue.databases.items()}
 
     def consumers(self, storage: Storage) -> Mapping[str, Consumer]:
         """Return its subscriptions whose checkpoints are in *storage*, by name."""
         return {
             one.name: Consumer(one.collection)
             for one in self.catalogue.subscriptions
-            if one.storage is storage
+            if as_stored(one.storage) is storage
         }
+
+
+def as_stored(storage: Storage) -> Storage:
+    """Return *storage* without what makes personal data readable."""
+    return storage.inner if isinstance(storage, SealedStorage) else storage
 
 
 def load_app(name: str) -> LoadedApp:

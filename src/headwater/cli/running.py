@@ -82,6 +82,8 @@ class Place:
     async def opened(self, *, new: bool = False) -> AsyncGenerator[Storage]:
         """Open the storage for as long as the block lasts; only *new* ones may be made.
 
+        Personal data comes as it is stored, encrypted.
+
         Raises:
             ConfigurationError: it is a file that does not exist.
             StorageError: it can't be used.
@@ -92,6 +94,17 @@ class Place:
             yield storage
         finally:
             await storage.close()
+
+    @asynccontextmanager
+    async def opened_to_read(self) -> AsyncGenerator[Storage]:
+        """As `opened`, with personal data in the clear for an app that has the keys."""
+        keys = self.app.catalogue.personal_data if self.app is not None else None
+        async with self.opened() as storage:
+            if keys is None:
+                yield storage
+                return
+            async with keys:
+                yield keys.around(storage)
 
     def _storage(self, *, new: bool) -> Storage:
         if self.url is None:

@@ -56,7 +56,7 @@ def verify(context: typer.Context, *, storage: Url = None, app: AppName = None) 
     """Look at every event, stream and tag. Exit code 1: something is wrong."""
 
     async def work(output: Output, place: Place) -> ExitCode:
-        async with place.opened() as opened:
+        async with place.opened_to_read() as opened:
             with output.progress("verifying") as progress:
                 codec = place.app.codec if place.app else None
                 verified = await verify_log(opened, codec=codec, progress=progress)

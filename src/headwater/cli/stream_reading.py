@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from headwater.cli.events import as_object, compact, headline, indented, payload
+from headwater.cli.events import as_object, compact, headline, indented, shown_data
 from headwater.cli.options import AppName, Internal, StreamId, Url
 from headwater.cli.outcome import ExitCode
 from headwater.cli.output import Output
@@ -90,7 +90,7 @@ def show(
         until = _Until(as_of, to_version)
         codec = place.app.codec if place.app else None
         shown = 0
-        async with place.opened() as opened:
+        async with place.opened_to_read() as opened:
             reading = _Reading(opened, stream, from_version, until, backwards=backwards)
             while shown != limit and (events := await reading.page()) is not None:
                 for event in events[: None if limit is None else limit - shown]:
@@ -138,7 +138,7 @@ def tail(
             archived,
         )
         shown = 0
-        async with place.opened() as opened:
+        async with place.opened_to_read() as opened:
             start = max(0, await opened.head() - TAIL_POSITIONS) if after is None else after
             async for event in tail_log(opened, after=start, where=where, follow=follow):
                 _write(output, event, codec, wide=False)
@@ -153,7 +153,7 @@ def _write(output: Output, event: StoredEvent, codec: EventCodec | None, *, wide
     if output.as_json:
         output.line(as_object(event, codec), "")
         return
-    data = payload(event, codec)
+    data = shown_data(event, codec)
     text = f"\n{indented(data)}" if wide else f"  {compact(data)}"
     output.line({}, f"{headline(event)}{text}")
 
