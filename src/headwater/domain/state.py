@@ -25,12 +25,7 @@ _IMMUTABLE: Final = frozenset(
     | {complex, frozenset, FunctionType, type}
 )
 
-# What these hold, where their keys can't change in place anyway.
-_MEMBERS: Final[Mapping[type, Callable[[Any], Iterable[Any]]]] = {
-    list: iter,
-    set: iter,
-    dict: dict.values,
-}
+_FLAT: Final = frozenset[type]({list, set, dict})
 
 
 def own_annotations(cls: type, root: type) -> tuple[str, ...]:
@@ -105,14 +100,12 @@ def copied(value: Any, memo: dict[int, Any], *, strict: bool = False) -> Any:
     """
     kind = value.__class__
     fresh: Any
-    members = _MEMBERS.get(kind)
-    if (
-        members is not None
-        and id(value) not in memo
-        and _IMMUTABLE.issuperset(map(type, members(value)))
-    ):
-        memo[id(value)] = fresh = value.copy()
-        return fresh
+    if kind in _FLAT and id(value) not in memo:
+        # The keys of a dict can't change in place anyway.
+        members: Iterable[object] = value.values() if kind is dict else value
+        if _IMMUTABLE.issuperset(map(type, members)):
+            memo[id(value)] = fresh = value.copy()
+            return fresh
     if is_immutable(value):
         return value
     known = memo.get(id(value))
