@@ -1,7 +1,7 @@
 """Commits on PostgreSQL: others in the way, lost connections, several processes at once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
@@ -73,7 +73,7 @@ async def sql(postgres_url: str) -> AsyncIterator[Sql]:
 
 
 @asynccontextmanager
-async def opened(settings: PostgresSettings) -> AsyncIterator[PostgresStorage]:
+async def opened(settings: PostgresSettings) -> AsyncGenerator[PostgresStorage, None]:
     """A storage as a process of its own would have it."""
     storage = PostgresStorage(settings)
     await storage.open()

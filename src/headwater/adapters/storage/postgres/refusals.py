@@ -118,7 +118,8 @@ def _refusal(
 
 
 def _known_id(append: Append, told: dict[str, Any]) -> IdempotencyConflictError:
-    event = append.events[told.get("event", 0)]
+    place: int = told.get("event", 0)
+    event = append.events[place]
     match told["why"]:
         case "twice":
             ids = [one.id for one in append.events]
