@@ -7,11 +7,19 @@ import sys
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 GUARDIAN: Final = Path(__file__).with_name("guardian.py")
 STOPPING: Final = "stopping"
+
+
+@cache
+def this_run() -> str:
+    """Return the name of this test run: one for all of its processes, and for all who ask."""
+    return os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid4().hex)[:12]
 
 
 class RunFolder:

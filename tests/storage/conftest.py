@@ -1,6 +1,5 @@
 """A PostgreSQL server that the whole test run shares, and a place in it for each test."""
 
-import os
 from collections.abc import Callable, Generator
 from itertools import count
 from uuid import uuid4
@@ -10,16 +9,15 @@ import pytest
 
 from tests.servers.pgbouncer import PgBouncer
 from tests.servers.postgres import PostgresServer, require_binaries, shared_server
-from tests.servers.run_folder import RunFolder
+from tests.servers.run_folder import RunFolder, this_run
 
 
 @pytest.fixture(scope="session")
 def postgres_run_folder() -> Generator[RunFolder, None, None]:
     """Where this test run has its servers; with pytest-xdist all workers share it."""
     require_binaries()
-    # Without xdist the process is the run: other folders of tests import this fixture.
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"pid{os.getpid()}")
-    folder = RunFolder(run[:12])
+    # Other folders of tests import this fixture, and get a folder of the same name.
+    folder = RunFolder(this_run())
     yield folder
     folder.leave()
 
