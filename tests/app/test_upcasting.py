@@ -366,6 +366,45 @@ async def rows(app: App, *names: str) -> list[int | None]:
     return [row.customers if row else None for row in found]
 
 
+class Nickname(ReadModel, key="owner", unique=("nick",), context="crm"):
+    owner: str
+    nick: str
+
+
+async def test_a_refused_commit_is_laid_to_the_event_and_takes_back_all_its_parts(
+    storage: Storage,
+) -> None:
+    context = crm()
+    context.register(CustomerRenamed)
+
+    @context.subscriber(partitions=1)
+    async def note(
+        event: CustomerCreated | CustomerMoved,
+        nicks: Collection[Nickname],
+        cities: Collection[City],
+    ) -> None:
+        if isinstance(event, CustomerMoved):
+            # Taken by the first customer, which is found out by the commit of the whole batch.
+            nicks.put(Nickname(event.customer, "the mover"))
+        else:
+            cities.put(City(event.customer, 1))
+
+    app = App("crm-app", storage=storage)
+    app.include(context)
+
+    async with app:
+        first = await old_events(app, "7")
+        await old_events(app, "8")
+        with pytest.raises(SubscriptionFailedError) as raised:
+            await app.settle()
+        [status] = app.status()
+        written = await rows(app, "7", "8")
+
+    assert raised.value.position == first + 1
+    assert status.checkpoints == (first,)
+    assert written == [1, None]
+
+
 # ------------------------------------------------------------------------------- projections
 
 
