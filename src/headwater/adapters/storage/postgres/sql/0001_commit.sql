@@ -295,8 +295,12 @@ BEGIN
         SELECT min(u.member) INTO v_found
         FROM unnest(p_condition_member, p_condition_tags, p_condition_after, p_condition_types)
             AS u (member, tags, after, types)
-        WHERE @schema@.first_match_v1(u.tags::text[], u.after, u.types::text[], '{}', v_head)
-            IS NOT NULL;
+        -- Mostly nothing at all has come with the first tag, and that is quickly seen.
+        WHERE CASE WHEN u.tags = '{}' OR (
+                SELECT true FROM @schema@.event_tags AS t
+                WHERE t.tag = (u.tags::text[])[1] AND t.position > u.after LIMIT 1)
+            THEN @schema@.first_match_v1(u.tags::text[], u.after, u.types::text[], '{}', v_head)
+            END IS NOT NULL;
         v_failed := least(v_failed, v_found);
     END IF;
 
