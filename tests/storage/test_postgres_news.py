@@ -104,7 +104,7 @@ async def start(log: Log, settings: PostgresSettings) -> AsyncIterator[Callable[
         await news.stop()
 
 
-def waiting(news: News, after: int) -> asyncio.Task[None]:
+def waiting(news: News, after: int) -> asyncio.Task[int]:
     return asyncio.create_task(news.wait(after, NEVER))
 
 
@@ -166,6 +166,20 @@ async def test_many_who_wait_look_once(log: Log, start: Callable[..., News]) -> 
 
     await asyncio.gather(*waits)
     assert log.looks == 2
+
+
+async def test_a_head_that_has_fallen_is_believed_and_no_wait_returns_before_its_time(
+    log: Log, start: Callable[..., News]
+) -> None:
+    news = start()
+    news.heard(9)  # before a backup was restored
+    wait = waiting(news, 0)
+    await log.other_listener(than=[])
+    assert not wait.done()
+
+    await log.grow()
+
+    assert await wait == 1
 
 
 async def test_where_nobody_waits_nothing_is_asked(log: Log, start: Callable[..., News]) -> None:

@@ -36,7 +36,7 @@ class News:
         self._settings: Final = settings
         self._clock: Final = clock
         self._look: Final = look
-        self._head = 0
+        self._head = self._times_heard = 0
         self._waiting: Final[dict[asyncio.Future[None], int]] = {}
         self._anybody: Final = asyncio.Event()
         self._look_now: Final = asyncio.Event()
@@ -65,6 +65,7 @@ class News:
 
     def heard(self, head: int) -> None:
         """Wake those who wait for a position below *head*."""
+        self._times_heard += 1
         if head <= self._head:
             return
         self._head = head
@@ -72,8 +73,8 @@ class News:
             if after < head and not future.done():
                 future.set_result(None)
 
-    async def wait(self, after: int, seconds: float) -> None:
-        """Return when the head has passed *after*, or *seconds* of the clock have gone by.
+    async def wait(self, after: int, seconds: float) -> int:
+        """Return the head when it has passed *after*, or when *seconds* have gone by.
 
         Raises:
             StorageClosedError: the storage was closed meanwhile.
@@ -81,7 +82,9 @@ class News:
         if self._closed:
             raise StorageClosedError("The storage was closed.")
         if self._head > after:
-            return
+            head = await self._look_up()
+            if head > after:
+                return head
         news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[news] = after
         self._anybody.set()
@@ -94,8 +97,19 @@ class News:
             del self._waiting[news]
             if not self._waiting:
                 self._anybody.clear()
-        if news.done():
-            news.result()
+        if not news.done():
+            return await self._look_up()
+        news.result()
+        return self._head
+
+    async def _look_up(self) -> int:
+        heard = self._times_heard
+        head = await self._look()
+        if head < self._head and heard == self._times_heard:
+            # A backup was restored, or a failover lost events: what was heard is true no more.
+            self._head = head
+        self.heard(head)
+        return head
 
     # ------------------------------------------------------------------------- in the background
 
@@ -112,7 +126,7 @@ class News:
             self._look_now.clear()
             # A failure here is met again, and told, by whoever reads the log.
             with suppress(StorageError):
-                self.heard(await self._look())
+                await self._look_up()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.poll_seconds):
                     await self._look_now.wait()

@@ -258,9 +258,7 @@ class PostgresStorage:
     async def wait_for_news(self, after: int, *, seconds: float) -> int:
         """Return the head as soon as it is past *after*, or after *seconds*."""
         opened = self._opened()
-        if seconds > 0:
-            await opened.news.wait(after, seconds)
-        return await self.head()
+        return await (opened.news.wait(after, seconds) if seconds > 0 else self.head())
 
     async def receipt(self, consumer: str, message_id: bytes) -> StoredReceipt | None:
         """Return what came of a message, None if nothing did yet."""
