@@ -29,6 +29,9 @@ class Restoration(Protocol):
         its events below `first_version` are erased (0: all are), and its state is set. They see
         the *events* of the same call. Where nothing can be staged, the state STAGED becomes OPEN.
 
+        A call with *events* that comes again right after it was done does nothing: the last of
+        them stands at its position then, and the head is *head*.
+
         Readers are woken as by a commit. Nobody else should be writing: an append that comes
         in between takes a position, and the next call is refused.
 

@@ -141,6 +141,15 @@ class RestorationConformance(StorageSuite):
         assert await whole_log(storage) == [there]
         assert await storage.head() == 4
 
+    async def test_a_call_that_comes_again_does_nothing(self, storage: Storage) -> None:
+        events, streams = (stored(1), stored(2)), (StreamInfo("gone-1", 8, 0),)
+        await storage.restore_log(events, head=4, streams=streams)
+
+        await storage.restore_log(events, head=4, streams=streams)
+
+        assert tuple(await whole_log(storage)) == events
+        assert await storage.head() == 4
+
     async def test_an_impossible_stream_id_is_refused(self, storage: Storage) -> None:
         with pytest.raises(InvalidNameError):
             await storage.restore_log((stored(1, "order\n1"),), head=1)

@@ -22,6 +22,8 @@ class RestorableLog(MemoryLog):
     ) -> None:
         """Do what `Restoration.restore_log` says, or raise and do nothing."""
         restored = Restored(events, head=head, streams=streams)
+        if events and head == self.head and self._id_at(events[-1].position) == events[-1].id:
+            return
         restored.check_stored(
             events,
             head=head,

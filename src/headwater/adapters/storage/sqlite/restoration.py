@@ -53,11 +53,23 @@ class SqliteRestoration(SqliteFile):
                 closing(connection.cursor()) as cursor,
                 writing(connection, busy_seconds=busy_seconds),
             ):
+                if _is_done(cursor, events, head):
+                    return
                 _check(cursor, restored, events, streams, head)
                 _write(cursor, events, streams, head=head, now=now)
 
         await opened.writer.run(restore)
         opened.news.heard(head)
+
+
+def _is_done(cursor: sqlite3.Cursor, events: Sequence[StoredEvent], head: int) -> bool:
+    if not events:
+        return False
+    stored_head, last = cursor.execute(
+        "SELECT position, (SELECT id FROM headwater_events WHERE position = ?) FROM headwater_head",
+        (events[-1].position,),
+    ).fetchone()
+    return bool(stored_head == head and last == events[-1].id)
 
 
 def _check(
