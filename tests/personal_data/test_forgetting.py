@@ -203,14 +203,35 @@ async def test_a_subscription_waits_for_a_key_store_that_is_down(cellar: Cellar)
         assert heard == ["ada@example.org"]
 
 
+class SlowKeys(MemoryKeyStore):
+    """Answers, once it is `slow`, only when it may: with what it found before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slow, self.asked, self.may = False, asyncio.Event(), asyncio.Event()
+
+    async def get(self, subjects: Collection[str]) -> Mapping[str, WrappedKey]:
+        found = await super().get(subjects)
+        if self.slow:
+            self.asked.set()
+            await self.may.wait()
+        return found
+
+
 async def test_a_key_that_is_forgotten_while_it_is_loaded_is_not_held(cellar: Cellar) -> None:
-    personal = cellar.personal_data()
+    keys = SlowKeys()
+    personal = cellar.personal_data(keys=keys)
     async with cellar.store(personal) as store:
         await register(store, "ada")
         cellar.clock.advance(KEY_RING_SECONDS)
+        keys.slow = True
+        reading = asyncio.create_task(emails(store))
+        await keys.asked.wait()
 
-        await asyncio.gather(emails(store), personal.forget("ada"), emails(store))
+        await personal.forget("ada")
+        keys.may.set()
 
+        assert await reading == ["(erased)"]
         assert await emails(store) == ["(erased)"]
 
 

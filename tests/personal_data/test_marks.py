@@ -386,6 +386,24 @@ async def test_a_personal_value_without_a_subject_is_refused() -> None:
             assert SECRET not in str(refused.value)
 
 
+class OwnSerializer(pydantic.BaseModel):
+    id: str
+    email: Annotated[str, Personal("id")] = pydantic.Field(
+        validation_alias=pydantic.AliasChoices("mail", "email")
+    )
+
+    @pydantic.model_serializer
+    def written(self) -> dict[str, str]:
+        return {"id": self.id, "mail": self.email}
+
+
+async def test_a_personal_field_that_is_not_found_in_the_text_is_refused() -> None:
+    event = OwnSerializer.model_validate({"id": "ada", "email": SECRET})
+    async with store_of(MemoryStorage(), new_personal_data(), OwnSerializer) as store:
+        with pytest.raises(SerializationError, match="'email' is not found"):
+            await store.append("app.x-1", [event], expected=ANY)
+
+
 class Numbers(Event):
     id: str
     email: Annotated[str, Personal("id")]
