@@ -248,6 +248,26 @@ class TestFitting:
 
         assert await snapshot_version(counting) == 3
 
+    @pytest.mark.parametrize("damage", [("[1,2,3]", '"what"'), ('"event_id":"', '"event_id":"x')])
+    async def test_a_damaged_one_is_ignored_and_replaced(
+        self, counting: CountingStorage, damage: tuple[str, str]
+    ) -> None:
+        units = new_units(counting)
+        await enter(units, 1, 2, 3)
+        await entries(units, cls=SnapshotLedger)
+        await drained(units)
+        good = await snapshot(counting)
+        assert good is not None
+        bad = good.data.replace(*damage)
+        await counting.commit(Changes(rows=(RowChange(SNAPSHOTS.name, STREAM, bad),)))
+
+        assert await entries(units, cls=SnapshotLedger) == [1, 2, 3]
+        await drained(units)
+
+        mended = await snapshot(counting)
+        assert mended is not None
+        assert mended.data == good.data
+
     async def test_one_of_a_log_that_was_rewound_is_replaced(
         self, counting: CountingStorage
     ) -> None:

@@ -12,9 +12,10 @@ from headwater.ports.rows import CollectionSpec
 from headwater.streams import ExpectedVersion
 from headwater.unit_of_work.difference import Difference, difference
 from headwater.unit_of_work.folding import AggregateFolding
+from headwater.unit_of_work.snapshot_taking import StreamSources
 from headwater.unit_of_work.state_cache import StateCache
 from headwater.unit_of_work.state_row import StateRow
-from headwater.unit_of_work.stream_states import StreamSources, StreamStates
+from headwater.unit_of_work.stream_states import StreamStates
 from headwater.unit_of_work.tracking import Tracked
 
 A = TypeVar("A", bound=Aggregate)

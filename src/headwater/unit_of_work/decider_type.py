@@ -10,8 +10,9 @@ from headwater.domain.header import stream_id
 from headwater.streams import ExpectedVersion
 from headwater.unit_of_work.difference import Difference, difference
 from headwater.unit_of_work.folding import DeciderFolding
+from headwater.unit_of_work.snapshot_taking import StreamSources
 from headwater.unit_of_work.state_cache import StateCache
-from headwater.unit_of_work.stream_states import Loaded, StreamSources, StreamStates
+from headwater.unit_of_work.stream_states import Loaded, StreamStates
 
 if TYPE_CHECKING:
     from headwater.unit_of_work.unit import UnitOfWork

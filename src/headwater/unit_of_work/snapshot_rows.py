@@ -64,7 +64,9 @@ class SnapshotRows:
         if row is None:
             return NO_ROW
         try:
-            return SnapshotRow(_decode(row.data), row.version, row.data)
+            snapshot = _decode(row.data)
+            bytes.fromhex(snapshot.event_id)
+            return SnapshotRow(snapshot, row.version, row.data)
         except (msgspec.MsgspecError, ValueError):
             return SnapshotRow(None, row.version, row.data)
 

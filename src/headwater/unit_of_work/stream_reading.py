@@ -46,11 +46,12 @@ class Misfit(Enum):
     """Why a known state can't be gone on from.
 
     REWOUND: another event stands at its version, or none ever did. ERASED: events that follow
-    on it are not there any more.
+    on it are not there any more. UNREADABLE: what was written of it is damaged.
     """
 
     REWOUND = "rewound"
     ERASED = "erased"
+    UNREADABLE = "unreadable"
 
 
 async def read_all(

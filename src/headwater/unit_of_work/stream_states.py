@@ -1,23 +1,18 @@
 """States of streams: by the cache and a snapshot where there are any, and always by the log."""
 
 import logging
-from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from headwater.clock import Clock
 from headwater.domain.snapshots import Loading
 from headwater.errors import SerializationError
-from headwater.ports.log import StreamInfo, StreamState
-from headwater.ports.storage import Storage
-from headwater.serialization.codec import EventCodec
-from headwater.serialization.personal.parcels import addressees, note_read, subjects_read
+from headwater.serialization.personal.parcels import note_read, subjects_read
 from headwater.unit_of_work.folding import Folding, Id
-from headwater.unit_of_work.snapshot_rows import Snapshot, SnapshotRows
-from headwater.unit_of_work.snapshot_writer import SnapshotWriter
+from headwater.unit_of_work.snapshot_rows import Snapshot
+from headwater.unit_of_work.snapshot_taking import Basis, SnapshotTaker, StreamSources
 from headwater.unit_of_work.state_cache import Cached, StateCache
 from headwater.unit_of_work.stream_reading import (
     Mark,
@@ -34,36 +29,12 @@ S = TypeVar("S")
 _log = logging.getLogger("headwater")
 
 
-class StreamSources(msgspec.Struct, frozen=True):
-    """What states are loaded from, the same for all classes of one `Units`."""
-
-    storage: Storage
-    codec: EventCodec
-    clock: Clock
-    snapshots: SnapshotRows
-    writer: SnapshotWriter
-    drop_caches: Callable[[], None]
-
-
 class Loaded(msgspec.Struct, Generic[S], frozen=True):
     """A state, and the version that its stream has; `found` if the stream has any event."""
 
     state: S
     version: int
     found: bool
-
-
-class _Basis(msgspec.Struct, Generic[S], frozen=True):
-    """A state as folded, its mark where it could be verified, and where a snapshot stands."""
-
-    state: S
-    version: int
-    found: bool
-    event_id: bytes | None
-    snapshot_at: int
-    events: int
-    cached: bool = False
-    subjects: frozenset[str] = frozenset()
 
 
 class StreamStates(Generic[S]):
@@ -88,6 +59,7 @@ class StreamStates(Generic[S]):
         self._drop_caches = sources.drop_caches
         self._personal = sources.codec.registry.personal
         self.cache = StateCache(loading.cache) if loading.cache else None
+        self._snapshots = SnapshotTaker(folding, loading, sources, self.cache)
         self._uncopyable = False
         if loading.snapshots.wanted:
             folding.check_writable()
@@ -139,7 +111,7 @@ class StreamStates(Generic[S]):
 
     # --------------------------------------------------------------------- where from
 
-    async def _basis_of_whom(self, stream_id: str, id: Id) -> "_Basis[S]":
+    async def _basis_of_whom(self, stream_id: str, id: Id) -> Basis[S]:
         """Return where to go on from, and whose personal data went into it."""
         if self._personal is None:
             return await self._basis(stream_id, id)
@@ -149,7 +121,7 @@ class StreamStates(Generic[S]):
         note_read(subjects)
         return msgspec.structs.replace(basis, subjects=frozenset(subjects))
 
-    async def _basis(self, stream_id: str, id: Id) -> "_Basis[S]":
+    async def _basis(self, stream_id: str, id: Id) -> Basis[S]:
         if (basis := await self._from_cache(stream_id, id)) is not None:
             return basis
         if self._loading.snapshots.wanted:
@@ -165,7 +137,7 @@ class StreamStates(Generic[S]):
                     return found
         return await self._from_log(stream_id, id)
 
-    async def _from_cache(self, stream_id: str, id: Id) -> "_Basis[S] | None":
+    async def _from_cache(self, stream_id: str, id: Id) -> Basis[S] | None:
         key = (type(id), stream_id)
         entry = self.cache.get(key) if self.cache is not None else None
         if entry is None or self.cache is None:
@@ -187,27 +159,26 @@ class StreamStates(Generic[S]):
 
     async def _from_snapshot(
         self, stream_id: str, id: Id, snapshot: Snapshot, *, upto: int | None = None
-    ) -> "_Basis[S] | Misfit | None":
+    ) -> Basis[S] | Misfit | None:
         """Return None for a snapshot that this code can't use."""
-        if (snapshot.snapshot_version, snapshot.code) != self._form:
+        if not self._snapshots.fits(snapshot):
             return None
         try:
             state = self._folding.read(id, snapshot.text, snapshot.version)
-            at = snapshot.at
-        except (SerializationError, ValueError) as error:
+        except SerializationError as error:
             _log.warning("The snapshot of %r can't be read", stream_id, exc_info=error)
-            return None
+            return Misfit.UNREADABLE
         stretch = await read_on(
-            self._storage, stream_id, at, codec=self._codec, believe=True, upto=upto
+            self._storage, stream_id, snapshot.at, codec=self._codec, believe=True, upto=upto
         )
         if isinstance(stretch, Misfit):
             return stretch
         return self._carried_on(state, stretch, snapshot_at=snapshot.version)
 
-    async def _from_log(self, stream_id: str, id: Id) -> "_Basis[S]":
+    async def _from_log(self, stream_id: str, id: Id) -> Basis[S]:
         stretch = await read_all(self._storage, stream_id, codec=self._codec)
         loaded = self._folded(id, stretch)
-        return _Basis(
+        return Basis(
             loaded.state,
             loaded.version,
             loaded.found,
@@ -225,14 +196,14 @@ class StreamStates(Generic[S]):
 
     def _carried_on(
         self, state: S, stretch: Stretch, *, snapshot_at: int, cached: bool = False
-    ) -> "_Basis[S]":
+    ) -> Basis[S]:
         version, event_id = stretch.version, stretch.event_id
         events = version - stretch.after
         if events:
             state = self._folding.fold(state, stretch.events, after=stretch.after, version=version)
-        return _Basis(state, version, True, event_id, snapshot_at, events, cached)
+        return Basis(state, version, True, event_id, snapshot_at, events, cached)
 
-    async def _marked(self, stream_id: str, basis: "_Basis[S]") -> "_Basis[S]":
+    async def _marked(self, stream_id: str, basis: Basis[S]) -> Basis[S]:
         """Return *basis* with the id of its last event, None if that is not there any more."""
         if basis.event_id is not None or not basis.found:
             return basis
@@ -241,7 +212,7 @@ class StreamStates(Generic[S]):
 
     # ------------------------------------------------------------------------ keeping
 
-    def _keep(self, stream_id: str, id: Id, basis: "_Basis[S]", generation: int) -> None:
+    def _keep(self, stream_id: str, id: Id, basis: Basis[S], generation: int) -> None:
         if self.cache is None or self._uncopyable or not basis.found or basis.event_id is None:
             return
         if basis.cached and not basis.events:
@@ -256,63 +227,8 @@ class StreamStates(Generic[S]):
         entry = Cached(copy, at, basis.snapshot_at, basis.subjects)
         self.cache.put((type(id), stream_id), entry, generation=generation)
 
-    @property
-    def _form(self) -> tuple[int, str]:
-        return self._loading.snapshot_version, self._folding.code
-
     async def _take_snapshot(self, stream_id: str, id: Id) -> None:
-        """Store the state as it is now; called in the background."""
-        row = await self._rows.read(stream_id)
-        old = row.snapshot
-        if old is not None and old.snapshot_version > self._loading.snapshot_version:
-            return  # Newer code wrote it, and is at work beside this one.
-        info = await self._storage.stream_info(stream_id)
-        if info.state is StreamState.TOMBSTONED or not info.version:
-            if row.row_version:
-                await self._rows.delete(stream_id)
-            return
-        fits = old is not None and (old.snapshot_version, old.code) == self._form
-        if fits and old is not None and not await self._still_due(info, id, old):
-            return
-        basis = await self._marked(stream_id, await self._basis_of_whom(stream_id, id))
-        if basis.event_id is None:
-            return
-        state = self._folding.write(id, basis.state)
-        snapshot = Snapshot(
-            self._loading.snapshot_version,
-            self._folding.code,
-            basis.version,
-            basis.event_id.hex(),
-            msgspec.Raw(state.encode()),
-        )
-        # Who knows of events that are not there any more may be the only one.
-        keep = row.snapshot is not None and not fits and info.first_version != 1
-        written = await self._rows.write(
-            stream_id, snapshot, subjects=basis.subjects | addressees(state), over=row, keep=keep
-        )
-        if written and keep:
-            _log.warning(
-                "The events of %r before version %d were erased, and its snapshot is of other "
-                "code: it is kept aside, and the state folded from what is left",
-                stream_id,
-                info.first_version,
-            )
-        if (await self._storage.stream_info(stream_id)).state is StreamState.TOMBSTONED:
-            await self._rows.delete(stream_id)
-        if written and self.cache is not None:
-            self.cache.note_snapshot((type(id), stream_id), basis.version)
+        await self._snapshots.take(stream_id, id, partial(self._marked_basis, stream_id, id))
 
-    async def _still_due(self, info: StreamInfo, id: Id, old: Snapshot) -> bool:
-        """Whether the stream has gone on from *old* as far as the policy wants, or otherwise."""
-        erased = old.version < info.first_version or not info.first_version
-        if erased and old.version + 1 < info.first_version:
-            return True
-        if not erased:
-            there = await id_at(self._storage, info.stream_id, old.version)
-            if there != old.at.event_id:
-                return True
-        if self.cache is not None:
-            self.cache.note_snapshot((type(id), info.stream_id), old.version)
-        every = self._loading.snapshots.every
-        slow = self._loading.snapshots.slower_than is not None
-        return info.version - old.version >= (1 if slow else every or 1)
+    async def _marked_basis(self, stream_id: str, id: Id) -> Basis[S]:
+        return await self._marked(stream_id, await self._basis_of_whom(stream_id, id))

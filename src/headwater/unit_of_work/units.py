@@ -31,8 +31,8 @@ from headwater.unit_of_work.decider_type import DeciderType
 from headwater.unit_of_work.lines import Lines
 from headwater.unit_of_work.row_type import RowType
 from headwater.unit_of_work.snapshot_rows import SnapshotRows
+from headwater.unit_of_work.snapshot_taking import StreamSources
 from headwater.unit_of_work.snapshot_writer import SnapshotWriter
-from headwater.unit_of_work.stream_states import StreamSources
 from headwater.unit_of_work.unit import CURRENT_UNIT, IdSource, UnitOfWork, chance_id
 
 T = TypeVar("T")
