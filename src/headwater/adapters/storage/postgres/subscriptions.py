@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from headwater.adapters.storage.postgres.connections import Connection
-from headwater.adapters.storage.postgres.log import id_at
 from headwater.ports.storage import Checkpoint
 
 
@@ -17,13 +16,13 @@ class SubscriptionStatements:
             f"WHERE subscription = $1 ORDER BY partition"
         )
         # All partitions or none, also when two open it at once: the second waits for the first
-        # at partition 0, finds that it is there and makes no other.
-        insert = f"INSERT INTO {schema}.checkpoints (subscription, partition, position, event_id)"
-        event_id = id_at(schema, "$3::bigint")
+        # at partition 0, finds that it is there and makes no other. Without the id of the event
+        # there: the log that is read may be another storage's.
+        insert = f"INSERT INTO {schema}.checkpoints (subscription, partition, position)"
         self._insert: Final = (
-            f"WITH first AS ({insert} VALUES ($1::text, 0, $3::bigint, {event_id}) "
-            f"ON CONFLICT DO NOTHING RETURNING position, event_id) "
-            f"{insert} SELECT $1::text, n, position, event_id "
+            f"WITH first AS ({insert} VALUES ($1::text, 0, $3::bigint) "
+            f"ON CONFLICT DO NOTHING RETURNING position) "
+            f"{insert} SELECT $1::text, n, position "
             f"FROM first CROSS JOIN generate_series(1, $2::int - 1) AS n"
         )
 
