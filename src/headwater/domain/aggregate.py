@@ -1,21 +1,16 @@
 """Aggregates: the objects that decide, and change only by the events they record."""
 
 from collections.abc import Callable, Iterable, Sequence
-from contextvars import ContextVar
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic
+from typing import TYPE_CHECKING, Any, ClassVar, Generic
 from uuid import UUID
 
 import msgspec
 
 from headwater.domain.appliers import Appliers, event_name
 from headwater.domain.header import Stored, check_body, check_unique, header_name, is_id
-from headwater.domain.snapshots import (
-    Loading,
-    Snapshots,
-    check_loading,
-    check_read_from_stream,
-)
+from headwater.domain.recording import RECORDERS, Pending
+from headwater.domain.snapshots import Loading, Snapshots, checked_loading
 from headwater.domain.state import copied, copy_of_state, default_makers, make_state_type
 from headwater.errors import (
     AggregateError,
@@ -36,20 +31,6 @@ else:
     from typing import TypeVar
 
     IdT = TypeVar("IdT")
-
-
-RECORDERS: Final[ContextVar["list[Aggregate[Any]] | None"]] = ContextVar(
-    "headwater_recorders", default=None
-)
-"""Where aggregates that record are noted, so that a unit of work finds those it was not given."""
-
-
-class Pending(msgspec.Struct, frozen=True):
-    """A recorded event that is not stored yet; without a time of its own it gets the commit's."""
-
-    event: Any
-    occurred_at: datetime | None = None
-    tags: tuple[str, ...] = ()
 
 
 class Aggregate(Generic[IdT]):
@@ -124,9 +105,7 @@ class Aggregate(Generic[IdT]):
         loading = cls.__loading.changed(
             snapshots=snapshots, snapshot_version=snapshot_version, cache=cache
         )
-        place = f"{cls.__module__}.{cls.__qualname__}"
-        cls.__loading = check_loading(cls.__qualname__, place, loading)
-        check_read_from_stream(cls, loading, stored_as_state=cls.stored_as_state)
+        cls.__loading = checked_loading(cls, loading, stored_as_state=cls.stored_as_state)
         cls.__state_type = None
         cls.__appliers = Appliers(cls)
         cls.__makers = default_makers(cls, Aggregate)

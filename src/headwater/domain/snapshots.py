@@ -97,14 +97,16 @@ def check_loading(owner: str, where: Callable[..., Any] | str, loading: Loading)
     return loading
 
 
-def check_read_from_stream(cls: type, loading: Loading, *, stored_as_state: bool) -> None:
-    """Check that a class which is stored as state asks for neither snapshots nor a cache.
+def checked_loading(cls: type, loading: Loading, *, stored_as_state: bool) -> Loading:
+    """Return *loading* if the aggregate *cls* can have it.
 
     Raises:
-        WiringError: it does.
+        WiringError: a number is out of its range, or the class is stored as state and asks for
+            snapshots or a cache.
     """
+    where = f"{cls.__module__}.{cls.__qualname__}"
     if stored_as_state and not loading.plain:
-        where = f"{cls.__module__}.{cls.__qualname__}"
         problem = f"{cls.__qualname__} is stored as state, and asks for snapshots or a cache."
         advice = "Leave them away: its state is one row already, and no stream is read."
         raise WiringError([WiringFault(problem, where=where, advice=advice)])
+    return check_loading(cls.__qualname__, where, loading)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import UUID
 
 from headwater.clock import microseconds_since_epoch
-from headwater.domain.aggregate import Aggregate, Pending
+from headwater.domain.aggregate import Aggregate
 from headwater.domain.decider import Decider
 from headwater.domain.decision_model import DecisionModel
 from headwater.domain.read_model import ReadModel
+from headwater.domain.recording import Pending
 from headwater.domain.state import copied
 from headwater.errors import (
     AggregateExistsError,

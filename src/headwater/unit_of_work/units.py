@@ -11,9 +11,10 @@ from uuid import UUID
 import msgspec
 
 from headwater.clock import Clock, SystemClock
-from headwater.domain.aggregate import RECORDERS, Aggregate
+from headwater.domain.aggregate import Aggregate
 from headwater.domain.decider import Decider
 from headwater.domain.read_model import ReadModel
+from headwater.domain.recording import RECORDERS
 from headwater.errors import (
     ConflictError,
     HandlerCancelledError,
