@@ -115,3 +115,16 @@ def test_without_typer_the_program_says_what_to_install(tmp_path: Path) -> None:
 
     assert done.returncode == 2
     assert done.stderr.strip().endswith("pip install 'headwater[cli]'")
+
+
+def test_the_program_starts_without_what_only_some_commands_need(tmp_path: Path) -> None:
+    program = (
+        "import sys, headwater.cli.program\n"
+        "print(*{'asyncpg', 'cryptography', 'dishka', 'rich.progress'} & set(sys.modules))"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+
+    assert done.stdout.strip() == ""

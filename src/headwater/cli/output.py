@@ -10,7 +10,6 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.control import strip_control_codes
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -117,6 +116,15 @@ class Output:
         if not sys.stderr.isatty():
             yield operations_progress.no_progress
             return
+        # Most commands show none, and should start at once.
+        from rich.progress import (  # noqa: PLC0415
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+        )
+
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
         with Progress(*columns, TimeElapsedColumn(), console=self._err, transient=True) as bar:
             task = bar.add_task(what, total=None)
