@@ -1,43 +1,13 @@
 -- Moves what applications have staged in transactions of their own into the log. A row that can't
 -- be moved is put aside with its reason; the others don't wait for it.
 
--- Why a staged row can't become an event whatever is stored, or null if it can.
-CREATE FUNCTION @schema@.outbox_fault_v1(p @schema@.outbox, p_event_bytes integer)
-RETURNS text LANGUAGE sql STABLE AS $$
-    SELECT CASE
-        WHEN char_length(p.stream_id) NOT BETWEEN 1 AND 512
-            OR p.stream_id ~ '[\u0001-\u001f\u007f-\u009f]'
-            THEN 'the stream id must have 1 to 512 characters and no control characters'
-        WHEN char_length(p.type) > 200 OR p.type !~ ('^[A-Za-z\u00aa-\U0010ffff]'
-                '[A-Za-z0-9_\u00aa-\U0010ffff-]*(\.[A-Za-z0-9_\u00aa-\U0010ffff-]+)+$')
-            THEN 'the type is no name such as sales.order-placed, of at most 200 characters'
-        WHEN p.schema_version < 1 THEN 'the schema version is below 1'
-        WHEN octet_length(p.data::text) > p_event_bytes
-            THEN format('the data have %s bytes, the limit is %s',
-                        octet_length(p.data::text), p_event_bytes)
-        WHEN json_typeof(p.data) <> 'object' THEN 'the data are no JSON object'
-        -- The years 1 to 9999: what reads an event could not show any other.
-        WHEN p.occurred_at NOT BETWEEN -62135596800000000 AND 253402300799999999
-            THEN 'occurred_at is no time in microseconds since 1970'
-        WHEN p.headers IS NOT NULL AND json_typeof(p.headers) <> 'object'
-            THEN 'the headers are no JSON object of strings'
-        WHEN p.headers IS NOT NULL AND EXISTS (
-                SELECT FROM json_each(p.headers) AS h WHERE json_typeof(h.value) <> 'string')
-            THEN 'the headers are no JSON object of strings'
-        WHEN array_ndims(p.tags) > 1 OR EXISTS (
-                SELECT FROM unnest(p.tags) AS t (tag)
-                WHERE t.tag IS NULL OR octet_length(t.tag) > 2000)
-            THEN 'a tag is null or longer than 2,000 bytes'
-    END
-$$;
-
 -- Moves rows in the order in which they were staged: at most p_rows, and no more than p_bytes of
 -- data (one row at least). Returns null if there is none, or another mover is at work; otherwise
 -- {"moved": …, "repeated": …, "rejected": …}.
 CREATE FUNCTION @schema@.move_outbox_v1(
     p_rows integer, p_bytes bigint, p_event_bytes integer, p_lock_ms integer
 ) RETURNS json LANGUAGE plpgsql VOLATILE
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+SET enable_seqscan = off SET enable_mergejoin = off AS $$
 DECLARE
     v_head bigint;
     v_recorded bigint;
@@ -69,38 +39,61 @@ BEGIN
             row_number() OVER (PARTITION BY o.id ORDER BY o.seq) AS occurrence
         FROM (SELECT * FROM @schema@.outbox ORDER BY seq LIMIT p_rows) AS o
     ), taken AS (
-        DELETE FROM @schema@.outbox AS o USING candidate AS c
-        WHERE o.seq = c.seq AND (c.number = 1 OR c.bytes <= p_bytes)
+        DELETE FROM @schema@.outbox AS o WHERE o.seq = ANY (ARRAY(
+            SELECT c.seq FROM candidate AS c WHERE (c.number = 1 OR c.bytes <= p_bytes)
             -- An id that comes again is looked at when it is known what became of the first.
             AND c.seq < coalesce((SELECT min(d.seq) FROM candidate AS d WHERE d.occurrence > 1),
-                                 9223372036854775807)
+                                 9223372036854775807)))
         RETURNING o.*
     ), stream AS (
         SELECT n.stream_id, s.state,
             greatest(s.version, (
                 SELECT e.version FROM @schema@.events AS e WHERE e.stream_id = n.stream_id
-                ORDER BY e.version DESC LIMIT 1), 0) AS version
+                ORDER BY e.version DESC LIMIT 1), 0) AS version,
+            char_length(n.stream_id) NOT BETWEEN 1 AND 512
+                OR n.stream_id ~ '[\u0001-\u001f\u007f-\u009f]' AS odd
         FROM (SELECT DISTINCT t.stream_id FROM taken AS t) AS n
         LEFT JOIN LATERAL (
             SELECT x.state, x.version FROM @schema@.streams AS x
             WHERE x.stream_id = n.stream_id LIMIT 1) AS s ON true
+    ), kind AS (
+        SELECT n.type, char_length(n.type) > 200 OR n.type !~ ('^[A-Za-z\u00aa-\U0010ffff]'
+            '[A-Za-z0-9_\u00aa-\U0010ffff-]*(\.[A-Za-z0-9_\u00aa-\U0010ffff-]+)+$') AS odd
+        FROM (SELECT DISTINCT t.type FROM taken AS t) AS n
     ), judged AS (
         SELECT t.*, s.version, s.state,
             (k.stream_id = t.stream_id AND (k.erased OR k.type = t.type
                 AND k.schema_version = t.schema_version AND k.data = t.data::text)) AS same,
-            coalesce(
-                CASE WHEN k.stream_id IS NOT NULL
-                    THEN 'its id is known, with another stream or content' END,
-                @schema@.outbox_fault_v1(
-                    (t.seq, t.stream_id, t.id, t.type, t.schema_version, t.data, t.occurred_at,
-                     t.correlation_id, t.causation_id, t.actor, t.tenant, t.traceparent,
-                     t.headers, t.tags, t.staged_at)::@schema@.outbox, p_event_bytes),
-                CASE WHEN s.state IS NULL AND s.version > 0 OR s.state = 'open'
-                    THEN 'its stream takes ordinary appends'
-                WHEN s.state <> 'staged' THEN 'its stream is ' || s.state END
-            ) AS fault
+            CASE
+            WHEN k.stream_id IS NOT NULL THEN 'its id is known, with another stream or content'
+            WHEN s.odd THEN
+                'the stream id must have 1 to 512 characters and no control characters'
+            WHEN n.odd THEN
+                'the type is no name such as sales.order-placed, of at most 200 characters'
+            WHEN t.schema_version < 1 THEN 'the schema version is below 1'
+            WHEN octet_length(t.data::text) > p_event_bytes THEN
+                format('the data have %s bytes, the limit is %s',
+                       octet_length(t.data::text), p_event_bytes)
+            WHEN json_typeof(t.data) <> 'object' THEN 'the data are no JSON object'
+            -- The years 1 to 9999: what reads an event could not show any other.
+            WHEN t.occurred_at NOT BETWEEN -62135596800000000 AND 253402300799999999 THEN
+                'occurred_at is no time in microseconds since 1970'
+            WHEN t.headers IS NOT NULL AND (json_typeof(t.headers) <> 'object' OR EXISTS (
+                    SELECT FROM json_each(CASE json_typeof(t.headers) WHEN 'object'
+                        THEN t.headers ELSE '{}' END) AS h
+                    WHERE json_typeof(h.value) <> 'string')) THEN
+                'the headers are no JSON object of strings'
+            WHEN array_ndims(t.tags) > 1 OR array_position(t.tags, NULL) IS NOT NULL
+                OR octet_length(array_to_string(t.tags, '')) > 2000 AND EXISTS (
+                    SELECT FROM unnest(t.tags) AS u (tag) WHERE octet_length(u.tag) > 2000) THEN
+                'a tag is null or longer than 2,000 bytes'
+            WHEN s.state IS NULL AND s.version > 0 OR s.state = 'open' THEN
+                'its stream takes ordinary appends'
+            WHEN s.state <> 'staged' THEN 'its stream is ' || s.state
+            END AS fault
         FROM taken AS t
         JOIN stream AS s ON s.stream_id = t.stream_id
+        JOIN kind AS n ON n.type = t.type
         LEFT JOIN LATERAL (
             SELECT e.stream_id, e.type, e.schema_version, e.data::text AS data, false AS erased
             FROM @schema@.events AS e WHERE e.id = t.id
