@@ -188,5 +188,7 @@ def abandon(connection: Any) -> None:
     sock: Any = getattr(transport, "_sock", None)
     if sock is not None:
         sock.close()
-        # asyncio's transport would otherwise warn that nobody closed it.
+        # asyncio's transport and asyncpg's connection would otherwise warn that nobody closed
+        # them, and the latter would try to, on the loop that is closed.
         transport._sock = None
+    connection._aborted = True
