@@ -1,13 +1,20 @@
 """Pages: one page of the log dealt to partitions, worked, and blamed on the right event."""
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from headwater.errors import (
     CheckpointConflictError,
     DuplicateValueError,
     IdempotencyConflictError,
     KeyStoreError,
+    KeyStoreUnavailableError,
+    OutcomeUnknownError,
+    StorageBusyError,
     StorageError,
+    StorageFullError,
+    StorageReadOnlyError,
+    StorageUnavailableError,
     SubscriptionFailedError,
 )
 from headwater.ports.changes import Changes, CheckpointMove
@@ -23,6 +30,16 @@ from headwater.subscriptions.subscription import (
     Worked,
     partition_of,
 )
+
+PASSING: Final = (
+    KeyStoreUnavailableError,
+    OutcomeUnknownError,
+    StorageBusyError,
+    StorageFullError,
+    StorageReadOnlyError,
+    StorageUnavailableError,
+)
+"""What may pass by itself, and is no event's fault: a server is away, or another takes over."""
 
 _Failure = tuple[Arrival, Exception]
 
@@ -154,7 +171,9 @@ class Pages:
         for batch, outcome in zip(batches, outcomes, strict=True):
             if isinstance(outcome, Worked):
                 self.checkpoints[batch.partition] = batch.reached(outcome)
-                if outcome.failure is not None:
+                if isinstance(outcome.failure, PASSING):
+                    error = error or outcome.failure
+                elif outcome.failure is not None:
                     failures.append((batch.arrivals[outcome.done], outcome.failure))
             elif not isinstance(outcome, Exception) or not _lies_in_an_event(outcome):
                 error = error or outcome

@@ -3,18 +3,16 @@
 import asyncio
 import logging
 import time
+from collections.abc import Coroutine
 from contextlib import suppress
 from contextvars import Context, copy_context
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from headwater.clock import Clock
 from headwater.errors import (
     CheckpointConflictError,
     ConflictError,
-    KeyStoreUnavailableError,
-    StorageBusyError,
     StorageError,
-    StorageFullError,
     SubscriptionFailedError,
 )
 from headwater.metadata import CURRENT_CONTEXT
@@ -22,7 +20,7 @@ from headwater.ports.log import Log
 from headwater.ports.storage import Checkpoint, Storage
 from headwater.serialization.codec import EventCodec
 from headwater.subscriptions.cursor import Cursor
-from headwater.subscriptions.pages import Pages
+from headwater.subscriptions.pages import PASSING, Pages
 from headwater.subscriptions.progress import Progress
 from headwater.subscriptions.status import SubscriptionState, SubscriptionStatus
 from headwater.subscriptions.subscription import Consumer, Subscription
@@ -38,7 +36,9 @@ LOOK_SECONDS: Final = 1.0
 """How often the runner looks at most, once it has caught up, whether its checkpoints were reset."""
 
 TRY_AGAIN_SECONDS: Final = 0.2
-"""How long the runner waits after a storage was busy or full, or others were always faster."""
+"""How long to wait after a storage was busy or away, then twice as long each time."""
+
+TRY_AGAIN_SECONDS_MAX: Final = 5.0
 
 PAGE_REST_SECONDS_MAX: Final = 0.03
 """How long the runner rests at most after a page that was not full.
@@ -48,6 +48,7 @@ share commits; a single event that comes later is not held up.
 """
 
 _log = logging.getLogger("headwater")
+_T = TypeVar("_T")
 
 
 class Runner:
@@ -79,10 +80,12 @@ class Runner:
         self._state = SubscriptionState.STARTING
         self._head = 0
         self._failure: SubscriptionFailedError | None = None
+        self._trouble: Exception | None = None
+        self._again_after = TRY_AGAIN_SECONDS
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
         self._outrun = False
-        self._waiting: asyncio.Task[int] | None = None
+        self._waiting: asyncio.Task[Any] | None = None
         self._following: asyncio.Task[None] | None = None
 
     # ------------------------------------------------------------------ start and stop
@@ -154,13 +157,14 @@ class Runner:
     def status(self) -> SubscriptionStatus:
         """Return what is known right now."""
         failure = self._failure
+        error = failure or self._trouble
         return SubscriptionStatus(
             self.subscription.name,
             self._state,
             self.progress.position,
             max(self._head, self.progress.position),
             tuple(checkpoint.position for checkpoint in self._pages.checkpoints),
-            str(failure) if failure else None,
+            str(error) if error else None,
             failure.position if failure else None,
         )
 
@@ -200,6 +204,7 @@ class Runner:
             await self._pages.store_idle(done, behind_min=IDLE_POSITIONS_MAX)
             self._cursor.at = done
             self.progress.reach(done.position)
+            self._trouble, self._again_after = None, TRY_AGAIN_SECONDS
             if page.scanned_to < page.head:
                 self._state = SubscriptionState.CATCHING_UP
                 return
@@ -212,15 +217,13 @@ class Runner:
             # Another process works on this subscription too and was first, or an operator has
             # reset it; nothing of ours was written. Go on from where the checkpoints are.
             self._outrun = True
-        except (
-            StorageBusyError,
-            StorageFullError,
-            KeyStoreUnavailableError,
-            ConflictError,
-        ) as error:
-            # It may pass by itself, and nothing was written: begin this page again.
+        except (*PASSING, ConflictError) as error:
+            # Begin this page again, from the checkpoints as they are then: what came of a commit
+            # may be unknown.
             _log.warning("Subscription %r tries again: %s", self.subscription.name, error)
-            await self._clock.sleep(TRY_AGAIN_SECONDS)
+            self._outrun, self._trouble = True, error
+            await self._wait(self._clock.sleep(self._again_after))
+            self._again_after = min(2 * self._again_after, TRY_AGAIN_SECONDS_MAX)
 
     async def _load_again(self) -> None:
         """Go on from the checkpoints as they are; further back than here, if they were reset."""
@@ -254,19 +257,26 @@ class Runner:
             await self._pages.store_idle(self._cursor.at, behind_min=1)
         except CheckpointConflictError:
             _log.debug("Subscription %r goes on elsewhere", self.subscription.name)
+        except PASSING as error:
+            # Nothing is lost: what had no effect is looked at again.
+            _log.warning("Subscription %r: its last place: %s", self.subscription.name, error)
 
     async def _wait_for_news(self, *, seconds: float) -> None:
-        if self._stopping:
-            return
-        self._waiting = asyncio.ensure_future(
-            self._log.wait_for_news(self._cursor.at.position, seconds=seconds)
-        )
+        at = self._cursor.at.position
+        head = await self._wait(self._log.wait_for_news(at, seconds=seconds))
+        if head is not None:
+            self._cursor.check_head(head)
+
+    async def _wait(self, event: Coroutine[Any, Any, _T]) -> _T | None:
+        """Return what *event* returns, None as soon as the runner is stopped."""
+        self._waiting = waiting = asyncio.ensure_future(event)
         try:
-            await asyncio.wait((self._waiting,))
-            if not self._waiting.cancelled():
-                self._cursor.check_head(self._waiting.result())
+            if self._stopping:
+                return None
+            await asyncio.wait((waiting,))
+            return None if waiting.cancelled() else waiting.result()
         finally:
-            self._waiting.cancel()
+            waiting.cancel()
             self._waiting = None
 
     # ------------------------------------------------------------------------ failing
@@ -285,7 +295,7 @@ class Runner:
 
     def _fail(self, failure: SubscriptionFailedError) -> None:
         self._state = SubscriptionState.FAILED
-        self._failure = failure
+        self._failure, self._trouble = failure, None
         self.progress.fail(failure)
         self._following = asyncio.create_task(self._follow_head())
         _log.error("%s", failure, exc_info=failure.__cause__)

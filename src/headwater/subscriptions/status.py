@@ -19,7 +19,8 @@ class SubscriptionStatus(msgspec.Struct, frozen=True):
     """One look at a subscription.
 
     `position` is how far it has come with everything before it committed, `head` the end of
-    the log when it last looked. `error` and `failed_at` (a position) are set when it FAILED.
+    the log when it last looked. `error` and `failed_at` (a position) are set when it FAILED;
+    `error` alone while it tries again what may pass by itself, such as a server that is away.
     """
 
     name: str
