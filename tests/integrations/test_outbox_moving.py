@@ -194,6 +194,25 @@ async def test_a_lost_connection_is_made_anew(house: House) -> None:
     assert len(await house.log()) == 2
 
 
+async def test_what_fails_for_a_while_is_told_once_and_goes_on(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    function = "@.move_outbox_v1(integer, bigint, integer, integer)"
+    await house.sql(f"ALTER FUNCTION {function} RENAME TO gone")
+    house.mover.start()
+    staged = await house.stage("guest-1", Invited("ada"))
+    with pytest.raises(TimeoutError):
+        await house.mover.wait_until_moved(staged.seq, seconds=0.3)
+
+    renamed = function.replace("move_outbox_v1", "gone")
+    await house.sql(f"ALTER FUNCTION {renamed} RENAME TO move_outbox_v1")
+    await house.mover.wait_until_moved(staged.seq)
+
+    told = [record for record in caplog.records if "The outbox is not moved" in record.message]
+    assert len(told) == 1
+    assert len(await house.log()) == 1
+
+
 async def test_waiting_for_what_nobody_moves_ends(house: House) -> None:
     staged = await house.stage("guest-1", Invited("ada"))
 

@@ -22,7 +22,7 @@ from headwater.adapters.storage.postgres.outbox import (
     OutboxTable,
 )
 from headwater.adapters.storage.postgres.settings import PostgresSettings
-from headwater.errors import StorageError, StorageReadOnlyError
+from headwater.errors import StorageReadOnlyError
 from headwater.ports.outbox import OutboxStatus, RejectedRow
 
 _log = logging.getLogger("headwater")
@@ -164,7 +164,7 @@ class OutboxMover:
             except StorageReadOnlyError:
                 # A standby; once it is promoted there is something to do.
                 await self._pause(READ_ONLY_SECONDS)
-            except StorageError as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, rows wait and it is told
                 self._tell(error)
                 await self._pause(delay)
                 delay = min(2 * delay, ATTEMPT_SECONDS_MAX)
@@ -212,7 +212,7 @@ class OutboxMover:
     def _notified(self, *_: Any) -> None:
         self._staged.set()
 
-    def _tell(self, error: StorageError) -> None:
+    def _tell(self, error: Exception) -> None:
         if not self._told:
             self._told = True
             _log.warning("The outbox is not moved at the moment; it is tried again: %s", error)
