@@ -19,7 +19,6 @@ import asyncio
 import gc
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import redirect_stdout
@@ -36,25 +35,18 @@ from benchmarks import _postgres_bare as bare
 from benchmarks._event_store_appending import one_event
 from benchmarks._event_store_domain import DATA, TYPES
 from benchmarks._event_store_peer import PostgresPeer
+from benchmarks._postgres_server import server_at
 from benchmarks._table import Table
 from headwater.adapters.storage.postgres import PostgresSettings, PostgresStorage
 from headwater.event_store import EventStore
 from headwater.ports.changes import Append, Changes, NewEvent
 from headwater.streams import ExpectedVersion
-from tests.servers.postgres import PostgresServer
 
 CALLERS = 256
 PROCESSES, CALLERS_EACH = 4, 64
 SECONDS, TURNS = 0.6, 9
 SCANNED, PAGE = 100_000, 1000
 THREADS = 16
-DEFAULTS = {
-    "fsync": "on",
-    "full_page_writes": "on",
-    "shared_buffers": "128MB",
-    "autovacuum_naptime": "1min",
-}
-"""PostgreSQL's own, where the servers of the tests have others."""
 
 
 def storage_at(url: str, schema: str) -> PostgresStorage:
@@ -218,17 +210,8 @@ def main() -> None:
     parser.add_argument("--json", metavar="FILE")
     options = parser.parse_args()
     shown = StringIO() if options.json == "-" else sys.stdout
-    with tempfile.TemporaryDirectory(prefix="headwater-bench-") as folder, redirect_stdout(shown):
-        Path(folder).chmod(0o755)
-        server = None
-        if options.url is None:
-            server = PostgresServer.create(Path(folder), "server", **DEFAULTS)
-        try:
-            url = options.url or (server.url() if server is not None else "")
-            result = measure(url, peers=not options.no_peers)
-        finally:
-            if server is not None:
-                server.end()
+    with redirect_stdout(shown), server_at(options.url) as url:
+        result = measure(url, peers=not options.no_peers)
     if options.json == "-":
         print(json.dumps(result, indent=2))
     elif options.json:

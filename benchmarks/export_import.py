@@ -16,12 +16,12 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from benchmarks._postgres_server import server_at
 from headwater.adapters.storage.postgres import PostgresSettings, PostgresStorage
 from headwater.adapters.storage.sqlite import SqliteSettings, SqliteStorage
 from headwater.clock import SystemClock
@@ -31,8 +31,6 @@ from headwater.operations.importing import import_log
 from headwater.operations.verifying import verify_log
 from headwater.ports.changes import Append, Changes, NewEvent
 from headwater.streams import ExpectedVersion
-from tests.servers.postgres import PostgresServer, require_binaries
-from tests.servers.run_folder import RunFolder
 
 EVENTS = 1_000_000
 STREAM_EVENTS = 40
@@ -131,29 +129,14 @@ async def measure(folder: Path, url: str, events: int) -> dict[str, Any]:
     return figures
 
 
-@contextmanager
-def _server(url: str | None) -> Generator[str, None, None]:
-    if url is not None:
-        yield url
-        return
-    require_binaries()
-    run = RunFolder(f"bench-{os.getpid()}")
-    server = PostgresServer.create(run.path, "export-import")
-    try:
-        yield server.url()
-    finally:
-        server.end()
-        run.leave()
-
-
 def main() -> None:
     """Measure, and print what was found."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=EVENTS)
     parser.add_argument("--url", help="a PostgreSQL server; by default one is started")
     parser.add_argument("--json", help="write the figures there; '-' is stdout")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, _server(options.url) as url:
+    with tempfile.TemporaryDirectory() as folder, server_at(options.url) as url:
         figures = asyncio.run(measure(Path(folder), url, options.events))
     text = json.dumps(figures, indent=2)
     if options.json not in (None, "-"):

@@ -1,7 +1,8 @@
-"""How fast a projection catches up on SQLite: one row change per event, bare limit beside it.
+"""How fast a projection catches up: one row change per event, on SQLite the bare limit beside it.
 
-    python benchmarks/projections.py                # median of 5
-    python benchmarks/projections.py --events 200000 --repeats 3
+    python -m benchmarks.projections                # median of 5
+    python -m benchmarks.projections --events 200000 --repeats 3
+    python -m benchmarks.projections --postgres     # PostgreSQL too, on a server made for it
 
 The limit reads the log with plain sqlite3, decodes with msgspec, calls the same pure function,
 and upserts the same rows in transactions of the same size, in one thread and with no checkpoint.
@@ -17,12 +18,17 @@ import time
 from decimal import Decimal
 from pathlib import Path
 
+import asyncpg
 import msgspec
 
+from benchmarks._postgres_server import server_at
 from headwater import App, BoundedContext, Event, Projection, ReadModel, applies
 from headwater.adapters.storage.sqlite import SqliteStorage
+from headwater.app.storages import storage_of
+from headwater.clock import SystemClock
 from headwater.ids import new_id
 from headwater.ports.changes import Append, Changes, NewEvent
+from headwater.ports.storage import Storage
 from headwater.streams import ExpectedVersion
 
 bench = BoundedContext("bench")
@@ -50,15 +56,8 @@ class SalesByProduct(Projection[Sales]):
         return Sales(event.product, pieces + event.pieces, revenue + event.price)
 
 
-def new_app(path: Path, *, run_subscriptions: bool) -> App:
-    app = App("bench", storage=f"sqlite:///{path}", run_subscriptions=run_subscriptions)
-    app.include(bench)
-    return app
-
-
-async def fill(path: Path, events: int) -> None:
+async def fill(storage: Storage, events: int) -> None:
     """Append *events*, one stream per product, in large commits."""
-    storage = SqliteStorage(path)
     await storage.open()
     encode = msgspec.json.Encoder().encode
     for start in range(0, events, BATCH):
@@ -82,9 +81,10 @@ async def fill(path: Path, events: int) -> None:
     await storage.close()
 
 
-async def catch_up(path: Path, events: int) -> float:
+async def catch_up(storage: str, events: int) -> float:
     """Return events per second from the start of an app until its projection has caught up."""
-    app = new_app(path, run_subscriptions=True)
+    app = App("bench", storage=storage)
+    app.include(bench)
     started = time.perf_counter()
     async with app:
         await app.wait_for(SalesByProduct, events, timeout=300)
@@ -128,16 +128,29 @@ def limit(path: Path, events: int) -> float:
     return events / seconds
 
 
+async def on_postgres(url: str, events: int) -> float:
+    """Return events per second on a schema of its own in the database at *url*."""
+    schema = f"bench_{new_id().hex}"
+    storage = f"{url}?schema={schema}&auto_migrate=true"
+    await fill(storage_of(storage, clock=SystemClock()), events)
+    rate = await catch_up(storage, events)
+    connection = await asyncpg.connect(url)
+    await connection.execute(f"DROP SCHEMA {schema} CASCADE")
+    await connection.close()
+    return rate
+
+
 def main() -> None:
     """Run, and print events per second and the ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=100_000)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--postgres", action="store_true")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="headwater-bench-"))
     try:
         filled = folder / "filled.db"
-        asyncio.run(fill(filled, options.events))
+        asyncio.run(fill(SqliteStorage(filled), options.events))
         ours: list[float] = []
         bare: list[float] = []
         for n in range(options.repeats):
@@ -145,13 +158,19 @@ def main() -> None:
                 path = folder / f"{name}-{n}.db"
                 shutil.copy(filled, path)
                 if name == "ours":
-                    results.append(asyncio.run(catch_up(path, options.events)))
+                    results.append(asyncio.run(catch_up(f"sqlite:///{path}", options.events)))
                 else:
                     results.append(limit(path, options.events))
                 path.unlink()
         print(f"projection catch-up  {statistics.median(ours):>10,.0f} events/s")
         print(f"the same by hand     {statistics.median(bare):>10,.0f} events/s")
         print(f"ratio                {statistics.median(ours) / statistics.median(bare):>10.2f}")
+        if options.postgres:
+            with server_at(None) as url:
+                rates = [
+                    asyncio.run(on_postgres(url, options.events)) for _ in range(options.repeats)
+                ]
+            print(f"on PostgreSQL        {statistics.median(rates):>10,.0f} events/s")
     finally:
         shutil.rmtree(folder)
 
