@@ -76,7 +76,12 @@ class Committer:
             rest = part.members[len(done) :]
             if done and isinstance(done[-1], OutcomeUnknownError | StorageUnavailableError):
                 # The server is gone: those that were not sent need not wait for it once more.
-                gone = StorageUnavailableError(str(done[-1]), where=self._settings.where)
+                where = self._settings.where
+                gone = StorageUnavailableError(
+                    f"{where}: nothing was sent, because the server went away during a commit "
+                    f"before it ({done[-1]})",
+                    where=where,
+                )
                 outcomes += [self._translated(gone) for _ in range(len(group) - len(outcomes))]
                 break
             if rest:

@@ -2,7 +2,8 @@
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
 
 import asyncpg
@@ -47,12 +48,27 @@ async def connect(settings: PostgresSettings) -> Connection:
             if not preferred or "rejected SSL" not in str(error):
                 raise
             connection = await _connect(settings, tls=False)
+        with let_go_of(connection):
+            await connection.set_type_codec(
+                "uuid", schema="pg_catalog", format="binary", encoder=bytes, decoder=bytes
+            )
+            return connection
     except Exception as error:
         raise translated(error, settings) from error
-    await connection.set_type_codec(
-        "uuid", schema="pg_catalog", format="binary", encoder=bytes, decoder=bytes
-    )
-    return connection
+
+
+@contextmanager
+def let_go_of(connection: Connection) -> Generator[None, None, None]:
+    """Let go of *connection* at once where what is done on it is broken off.
+
+    After a timeout it may belong to a server that does not answer any more, and after a
+    cancellation the driver would wait for an answer to that.
+    """
+    try:
+        yield
+    except (TimeoutError, asyncio.CancelledError):
+        connection.terminate()
+        raise
 
 
 async def _connect(settings: PostgresSettings, tls: ssl.SSLContext | Literal[False]) -> Connection:
@@ -159,10 +175,11 @@ class Readers:
         connection = self._idle.pop() if self._idle else await connect(self._settings)
         self._busy.add(connection)
         try:
-            if self._settings.pooled_by_pgbouncer:
-                async with connection.transaction(isolation="read_committed"):
-                    return await read(connection)
-            return await read(connection)
+            with let_go_of(connection):
+                if self._settings.pooled_by_pgbouncer:
+                    async with connection.transaction(isolation="read_committed"):
+                        return await read(connection)
+                return await read(connection)
         finally:
             self._busy.discard(connection)
             if not connection.is_closed():

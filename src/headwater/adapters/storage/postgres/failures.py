@@ -43,14 +43,23 @@ def is_lost(error: BaseException) -> bool:
         return code_of(error) in _LOST or code_of(error) in _NOT_NOW
     if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError):
         # Also of a connection that the server has just ended asyncpg says that it is busy.
-        used_wrongly = isinstance(error, ValueError | asyncpg.TargetServerAttributeNotMatched)
-        return not used_wrongly
+        return not isinstance(error, ValueError)
     return isinstance(error, OSError) and not isinstance(error, TimeoutError | ssl.SSLError)
 
 
 def is_contended(error: BaseException) -> bool:
     """Return whether somebody else was in the way, so that it is worth trying again."""
     return code_of(error) in _WAITED
+
+
+def is_read_only(error: BaseException) -> bool:
+    """Return whether the server can be read, not written."""
+    return code_of(error) in _READ_ONLY
+
+
+def is_undecided(error: BaseException) -> bool:
+    """Return whether a commit failed before anybody looked at what is in it."""
+    return is_contended(error) or is_for_all(error)
 
 
 def is_for_all(error: BaseException) -> bool:
@@ -89,12 +98,18 @@ def _kind_of(
 ) -> tuple[type[StorageError], str]:
     if is_lost(error):
         advice = "Nothing was done. Is the server up, and does it take this many connections?"
+        if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+            advice = "Nothing was done. All hosts are standbys: promote one."
         return StorageUnavailableError, f"the server can't be reached ({_told(error)}). {advice}"
     if isinstance(error, TimeoutError):
-        advice = "Look at the server's load and the network, or raise connect_seconds."
+        advice = (
+            "Look at the server's load and the network, or raise connect_seconds or "
+            "command_seconds."
+        )
         return StorageUnavailableError, f"no answer in time. {advice}"
-    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
-        return StorageReadOnlyError, f"none of the hosts can be written to ({error})."
+    if code == "57014":
+        advice = "Look at the server's load, or raise statement_timeout for this user."
+        return StorageBusyError, f"a statement was broken off ({error}). {advice}"
     if code in _WAITED:
         advice = "Look for transactions that are left open, or raise lock_seconds."
         return StorageBusyError, (

@@ -13,8 +13,9 @@ from headwater.adapters.storage.postgres.connections import (
     abandon,
     close,
     connect,
+    let_go_of,
 )
-from headwater.adapters.storage.postgres.failures import is_lost
+from headwater.adapters.storage.postgres.failures import is_lost, is_read_only, is_undecided
 from headwater.adapters.storage.postgres.settings import PostgresSettings
 from headwater.errors import OutcomeUnknownError, StorageError
 
@@ -47,7 +48,8 @@ class WritingConnection:
             self._connection, self._statements = None, {}
             connection = await connect(self._settings)
             if not self._settings.pooled_by_pgbouncer:
-                await connection.execute(_DURABLE)
+                with let_go_of(connection):
+                    await connection.execute(_DURABLE)
             self._connection = connection
         return self._connection
 
@@ -56,7 +58,8 @@ class WritingConnection:
 
         Raises:
             StorageUnavailableError: the server can't be reached; nothing was sent.
-            OutcomeUnknownError: it was sent, and then the server could not be reached any more.
+            OutcomeUnknownError: it was sent, and then the server could not be reached any more,
+                or did not get so far as to find out what came of it.
             StorageError: the connection is refused.
             asyncpg.PostgresError: the server refused the statement.
         """
@@ -75,10 +78,15 @@ class WritingConnection:
                     return await self._send(connection, sql, values)
                 except Exception as error:
                     lost = connection.is_closed() or is_lost(error)
-                    if not (lost or isinstance(error, TimeoutError)):
+                    lost = lost or isinstance(error, TimeoutError)
+                    sent = sent or lost
+                    if lost or is_read_only(error):
+                        # The next one may reach the server that has taken over.
+                        self.drop()
+                    # What was sent before may still be under way on the connection that was lost,
+                    # and be done yet: a refusal to look tells nothing of it.
+                    if not (lost or (sent and is_undecided(error))):
                         raise
-                    sent = True
-                    self.drop()
                     if loop.time() + delay > give_up_at:
                         raise self._unknown(error) from error
             await asyncio.sleep(delay)
@@ -121,8 +129,8 @@ class WritingConnection:
     def _unknown(self, error: Exception) -> OutcomeUnknownError:
         where, seconds = self._settings.where, self._settings.patience_seconds
         return OutcomeUnknownError(
-            f"{where}: the connection was lost during a commit and did not come back within "
-            f"{seconds} s ({type(error).__name__}). It may be done or not: look for it, or send "
-            f"the same message again under the same id.",
+            f"{where}: the connection was lost during a commit, and what came of it could not be "
+            f"found out within {seconds} s ({type(error).__name__}). It may be done or not: look "
+            f"for it, or send the same message again under the same id.",
             where=where,
         )
