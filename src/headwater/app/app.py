@@ -1,19 +1,18 @@
 """The app: puts contexts on a storage, checks them at the start, runs them, and stops."""
 
-import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from headwater.app.catalogue import Catalogue
 from headwater.app.context import BoundedContext
 from headwater.app.personal_data import PersonalDataSettings, personal_data_of
+from headwater.app.run import Run
 from headwater.app.storages import storage_of
-from headwater.app.wiring import Surroundings, Wiring
-from headwater.clock import Clock, Duration, SystemClock, seconds_of
+from headwater.app.surroundings import Surroundings, dishka_container
+from headwater.app.wiring import Wiring
+from headwater.clock import Clock, Duration, SystemClock
 from headwater.domain.read_model import ReadModel
 from headwater.errors import ConfigurationError
 from headwater.event_store import EventStore
@@ -22,29 +21,24 @@ from headwater.mediator.dispatch import Unheard
 from headwater.mediator.limits import DEFAULT_LIMITS, Limits
 from headwater.mediator.mediator import Mediator
 from headwater.mediator.registrations import Strategy
-from headwater.mediator.sending import Publisher, Receipt, Sender
+from headwater.mediator.sending import Receipt
 from headwater.mediator.streaming import Stream
 from headwater.messages import Request
-from headwater.metadata import MessageContext
-from headwater.operations.retention import Pruner, Retention
-from headwater.ports.container import Container, Scope
+from headwater.operations.retention import Retention
 from headwater.ports.storage import Storage
 from headwater.projections.projection import Projection
 from headwater.serialization.personal.personal_data import PersonalData
 from headwater.streams import check_context_name
 from headwater.subscriptions.status import SubscriptionStatus
-from headwater.subscriptions.subscriptions import GRACE_SECONDS, SETTLE_SECONDS, Subscriptions
+from headwater.subscriptions.subscriptions import GRACE_SECONDS, SETTLE_SECONDS
 from headwater.unit_of_work.row_type import Key
-from headwater.unit_of_work.unit import UnitOfWork
 
 if TYPE_CHECKING:
-    from headwater.adapters.container.dishka import BaseProvider, DishkaContainer
+    from headwater.adapters.container.dishka import BaseProvider
 
 T = TypeVar("T")
 M = TypeVar("M", bound=ReadModel)
 R = TypeVar("R")
-
-_log = logging.getLogger("headwater")
 
 
 class App:
@@ -97,10 +91,8 @@ class App:
         self._strategy, self._unheard = strategy, unheard
         self._run_subscriptions = run_subscriptions
         self._contexts: list[BoundedContext] = []
-        self._container: Container | None = None
         self._wiring: Wiring | None = None
-        self._subscriptions: Subscriptions | None = None
-        self._closing: AsyncExitStack | None = None
+        self._run: Run | None = None
         self._starting = False
         self._stopping = False
 
@@ -149,7 +141,7 @@ class App:
         """
         wiring = self._wired()
         return Catalogue(
-            wiring.codec, tuple(wiring.catalogued), self._databases, self._personal_data
+            wiring.codec, tuple(wiring.subscribed.catalogued), self._databases, self._personal_data
         )
 
     async def start(self) -> None:
@@ -162,41 +154,22 @@ class App:
             StorageError: a storage can't be used.
             ConfigurationError: it is running already.
         """
-        if self._closing is not None or self._starting:
+        if self._run is not None or self._starting:
             raise ConfigurationError(f"App {self.name!r} is running already.")
         wiring = self._wired()
         self._starting = True
         try:
-            self._closing = await self._open(wiring)
+            self._run = await Run.start(
+                wiring,
+                (self.storage, *self._databases.values()),
+                retention=self._retention,
+                subscribe=self._run_subscriptions,
+            )
         except BaseException:
-            self._wiring = self._container = None
+            self._wiring = None
             raise
         finally:
             self._starting = False
-
-    async def _open(self, wiring: Wiring) -> AsyncExitStack:
-        async with AsyncExitStack() as opened:
-            if self._personal_data is not None:
-                await opened.enter_async_context(self._personal_data)
-            for storage in (self.storage, *self._databases.values()):
-                opened.push_async_callback(storage.close)
-                await storage.open()
-            await wiring.units.prepare(
-                aggregates=wiring.types.aggregates, models=wiring.types.models
-            )
-            if self._container is not None:
-                opened.push_async_callback(self._container.close)
-            opened.push_async_callback(wiring.mediator.aclose)
-            await wiring.mediator.start()
-            runners = wiring.runners if self._run_subscriptions else ()
-            self._subscriptions = Subscriptions(self.storage, runners)
-            await self._subscriptions.start()
-            if self._retention is not None:
-                for storage in (self.storage, *self._databases.values()):
-                    pruner = Pruner(storage, self._retention, clock=self.clock)
-                    opened.push_async_callback(pruner.stop)
-                    pruner.start()
-            return opened.pop_all()
 
     async def stop(self, *, grace: Duration = GRACE_SECONDS) -> None:
         """Drain within *grace*, then close everything: subscriptions, sends, background handlers.
@@ -204,20 +177,14 @@ class App:
         What a subscription has not finished by then is not acknowledged and comes again; a send
         that is still under way fails. Stopping twice is no error.
         """
-        if self._closing is None or self._stopping:
+        if self._run is None or self._stopping:
             return
         self._stopping = True
-        deadline = time.monotonic() + seconds_of(grace)
         try:
             # What is drained may still send and publish: the app runs until all is closed.
-            async with self._closing:
-                wiring = self._running()
-                if self._subscriptions is not None:
-                    await self._subscriptions.stop(grace=grace)
-                await wiring.units.drain(seconds=max(0.0, deadline - time.monotonic()))
-                await wiring.mediator.aclose(timeout=max(0.0, deadline - time.monotonic()))
+            await self._run.stop(grace=grace)
         finally:
-            self._closing = self._wiring = self._container = None
+            self._run = self._wiring = None
             self._stopping = False
 
     async def __aenter__(self) -> "App":
@@ -236,11 +203,11 @@ class App:
         Raises:
             ConfigurationError: the app is not running.
         """
-        return self._running().mediator
+        return self._running().wiring.mediator
 
     async def send(self, request: Request[R], /, *, id: UUID | None = None) -> R:
         """Hand *request* to its one handler; see `Mediator.send`."""
-        mediator = self._running().mediator
+        mediator = self._running().wiring.mediator
         return await (mediator.send(request) if id is None else mediator.send(request, id=id))
 
     async def execute(self, request: Request[R], /, *, id: UUID | None = None) -> Receipt[R]:
@@ -248,7 +215,7 @@ class App:
 
         The position is 0 if nothing was appended; waiting for it ends at once.
         """
-        return await self._running().mediator.execute(request, id=id)
+        return await self._running().wiring.mediator.execute(request, id=id)
 
     async def publish(
         self,
@@ -259,16 +226,16 @@ class App:
         after_commit: bool = False,
     ) -> None:
         """Hand *message* to all in this process who hear its type; see `Mediator.publish`."""
-        mediator = self._running().mediator
+        mediator = self._running().wiring.mediator
         await mediator.publish(message, strategy=strategy, after_commit=after_commit)
 
     def stream(self, request: Request[R], /) -> Stream[R]:
         """Return the items that the handler of *request* yields; see `Mediator.stream`."""
-        return self._running().mediator.stream(request)
+        return self._running().wiring.mediator.stream(request)
 
     def subscribe(self, handler: Callable[..., Any], /, *messages: type) -> Callable[[], None]:
         """Let *handler* hear what is published from now on; return what undoes that."""
-        return self._running().mediator.subscribe(handler, *messages)
+        return self._running().wiring.mediator.subscribe(handler, *messages)
 
     # ------------------------------------------------------------------- what is going on
 
@@ -278,18 +245,7 @@ class App:
         Raises:
             ConfigurationError: nobody provides it, or it only lives as long as a message.
         """
-        instances = {
-            **dict.fromkeys((Mediator, Sender, Publisher), self.mediator),
-            EventStore: self.event_store,
-            **self._instances(),
-        }
-        if dependency in instances:
-            return cast("T", instances[dependency])
-        provided = self._container.find(dependency) if self._container is not None else None
-        if provided is None or provided.scope is not Scope.APP or self._container is None:
-            reason = "nobody provides it" if provided is None else "it lives as long as a message"
-            raise ConfigurationError(f"app.get({dependency.__name__}): {reason}.")
-        return cast("T", await self._container.get(provided.key))
+        return await self._running().dependency(dependency)
 
     @property
     def event_store(self) -> EventStore:
@@ -298,7 +254,7 @@ class App:
         Raises:
             ConfigurationError: the app is not running.
         """
-        return self._running().event_store
+        return self._running().wiring.event_store
 
     @property
     def personal_data(self) -> PersonalData:
@@ -313,7 +269,7 @@ class App:
 
     def status(self) -> tuple[SubscriptionStatus, ...]:
         """Return what is known of each subscription of this process."""
-        return self._subscribed().status()
+        return self._running().subscriptions.status()
 
     async def wait_for(
         self,
@@ -331,9 +287,9 @@ class App:
             WaitTimeoutError: *timeout* has passed.
             ConfigurationError: there is no such subscription.
         """
-        name = self._name_of(subscription)
+        run = self._running()
         position = at.position if isinstance(at, Receipt) else at
-        await self._subscribed().wait_for(name, position, timeout=timeout)
+        await run.subscriptions.wait_for(run.name_of(subscription), position, timeout=timeout)
 
     async def settle(self, *, timeout: Duration = SETTLE_SECONDS) -> int:  # noqa: ASYNC109
         """Return the head of the log when all subscriptions of this process have reached it.
@@ -342,7 +298,7 @@ class App:
             SubscriptionFailedError: one has stopped.
             WaitTimeoutError: *timeout* has passed.
         """
-        return await self._subscribed().settle(timeout=timeout)
+        return await self._running().subscriptions.settle(timeout=timeout)
 
     async def read_model_as_of(
         self, model: type[M] | type[Projection[M]], key: Key, *, at: int | datetime
@@ -351,30 +307,20 @@ class App:
 
         *model* may be its projection instead. None if there was none; see `ReadModelHistory.row`.
         """
-        return await self._running().histories.of(model).row(key, at=at)
+        return await self._running().wiring.subscribed.histories.of(model).row(key, at=at)
 
     async def read_models_as_of(
         self, model: type[M] | type[Projection[M]], *, at: int | datetime
     ) -> Mapping[str, M]:
         """Return all rows as they were, by the text of their key; see `ReadModelHistory.rows`."""
-        return await self._running().histories.of(model).rows(at=at)
+        return await self._running().wiring.subscribed.histories.of(model).rows(at=at)
 
     async def restart(self, subscription: Any) -> None:
         """Run a subscription that has failed again, with the event that failed."""
-        await self._subscribed().restart(self._name_of(subscription))
+        run = self._running()
+        await run.subscriptions.restart(run.name_of(subscription))
 
     # ------------------------------------------------------------------------- internals
-
-    def _name_of(self, subscription: Any) -> str:
-        if isinstance(subscription, str):
-            return subscription
-        name = self._running().names.get(subscription)
-        if name is None:
-            known = ", ".join(self._running().names.values()) or "(none)"
-            raise ConfigurationError(
-                f"{subscription!r} is no projection or subscriber of the app; there are: {known}."
-            )
-        return name
 
     def _sealed(self, storage: Storage) -> Storage:
         return self._personal_data.around(storage) if self._personal_data else storage
@@ -382,20 +328,16 @@ class App:
     def _storage(self, storage: str | Storage) -> Storage:
         return storage_of(storage, clock=self.clock) if isinstance(storage, str) else storage
 
-    def _instances(self) -> dict[Any, Any]:
-        return {App: self, Clock: self.clock, **self._provide}
-
     def _wired(self) -> Wiring:
         if self._wiring is None:
-            if self._providers:
-                self._container = self._dishka()
+            instances = {App: self, Clock: self.clock, **self._provide}
             surroundings = Surroundings(
                 self.name,
                 self._sealed(self.storage),
                 {name: self._sealed(storage) for name, storage in self._databases.items()},
                 self.clock,
-                self._container,
-                self._instances(),
+                dishka_container(self._providers, instances) if self._providers else None,
+                instances,
                 self._on_error,
                 self._strategy,
                 self._unheard,
@@ -405,25 +347,9 @@ class App:
             self._wiring = Wiring(self._contexts, surroundings)
         return self._wiring
 
-    def _dishka(self) -> "DishkaContainer":
-        # Importing dishka imports pydantic, where it is installed: only who uses it shall wait.
-        from headwater.adapters.container.dishka import DishkaContainer  # noqa: PLC0415
-
-        return DishkaContainer(
-            *self._providers,
-            from_message=(MessageContext, UnitOfWork, Sender, Publisher),
-            overrides=self._instances(),
-        )
-
-    def _running(self) -> Wiring:
-        if self._wiring is None or self._closing is None:
+    def _running(self) -> Run:
+        if self._run is None:
             raise ConfigurationError(
                 f"App {self.name!r} is not running. Use it inside 'async with app:'."
             )
-        return self._wiring
-
-    def _subscribed(self) -> Subscriptions:
-        self._running()
-        if self._subscriptions is None:
-            raise ConfigurationError(f"App {self.name!r} is not running.")
-        return self._subscriptions
+        return self._run
