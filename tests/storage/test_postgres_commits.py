@@ -163,6 +163,21 @@ async def test_a_batch_whose_answer_was_lost_is_answered_as_the_first_time(
     assert await storage.head() == 6
 
 
+async def test_a_new_writer_removes_what_dead_ones_have_left(
+    settings: PostgresSettings, sql: Sql
+) -> None:
+    async with opened(settings) as storage:
+        await storage.prepare_collections([USERS])
+        await storage.commit(mixed(3))
+    await sql.execute(f"UPDATE {settings.schema}.writers SET written_at = 1")
+
+    async with opened(settings) as storage:
+        await storage.commit(mixed(7))
+        await storage.commit(mixed(11))
+
+    assert await sql.fetchval(f"SELECT count(*) FROM {settings.schema}.writers") == 1
+
+
 def lose_answers(
     storage: PostgresStorage, monkeypatch: pytest.MonkeyPatch, *, count: int | None
 ) -> None:

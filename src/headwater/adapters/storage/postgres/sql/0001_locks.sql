@@ -33,6 +33,10 @@ BEGIN
     IF NOT FOUND THEN
         INSERT INTO @schema@.writers (id, batch, result, written_at)
         VALUES (p_writer, p_batch, p_result, p_now);
+        -- Each process that ever wrote has left a row. A week is far longer than any patience.
+        DELETE FROM @schema@.writers WHERE id IN (
+            SELECT id FROM @schema@.writers WHERE written_at < p_now - 604800000000
+            FOR UPDATE SKIP LOCKED);
     END IF;
 END $$;
 
