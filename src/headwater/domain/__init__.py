@@ -3,7 +3,7 @@
 from headwater.domain.aggregate import Aggregate
 from headwater.domain.applies import AppliesMethod, applies, applies_methods
 from headwater.domain.decider import Decider
-from headwater.domain.header import stream_id
+from headwater.domain.identity import stream_id
 from headwater.domain.recording import Pending
 from headwater.domain.state import state_of
 

@@ -2,35 +2,23 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Generic
-from uuid import UUID
+from typing import Any, ClassVar, Generic
 
 import msgspec
 
 from headwater.domain.appliers import Appliers, event_name
-from headwater.domain.header import Stored, check_body, check_unique, header_name, is_id
+from headwater.domain.header import Header, Stored, read_header
+from headwater.domain.identity import IdT, is_id
 from headwater.domain.recording import RECORDERS, Pending
-from headwater.domain.snapshots import Loading, Snapshots, checked_loading
+from headwater.domain.snapshots import Loading, Snapshots
 from headwater.domain.state import copied, copy_of_state, default_makers, make_state_type
 from headwater.errors import (
     AggregateError,
     ApplyError,
-    ConfigurationError,
     UnknownEventError,
     WiringError,
 )
 from headwater.messages import OPTIONS_ATTRIBUTE, MessageOptions
-from headwater.streams import check_context_name
-
-if TYPE_CHECKING:
-    from typing_extensions import TypeVar
-
-    IdT = TypeVar("IdT", bound=UUID | str | int, default=Any)
-else:
-    # At run time the parameter only has to exist; its default is for the type checkers.
-    from typing import TypeVar
-
-    IdT = TypeVar("IdT")
 
 
 class Aggregate(Generic[IdT]):
@@ -70,9 +58,7 @@ class Aggregate(Generic[IdT]):
     )
 
     stored_as_state: ClassVar[bool] = False
-    __name: ClassVar[str]
-    __unique: ClassVar[tuple[str, ...]] = ()
-    __loading: ClassVar[Loading] = Loading()
+    __header: ClassVar[Header] = Header()
     __appliers: ClassVar[Appliers]
     __makers: ClassVar[dict[str, Callable[[], Any]]] = {}
     __state_type: ClassVar[type[msgspec.Struct] | None] = None
@@ -89,23 +75,20 @@ class Aggregate(Generic[IdT]):
         cache: int | None = None,
     ) -> None:
         super().__init_subclass__()
-        if stored not in {None, "events", "state"}:
-            raise ConfigurationError(
-                f"{cls.__qualname__}: stored={stored!r} is neither 'events' nor 'state'."
-            )
-        check_body(cls, Aggregate)
-        if context is not None:
-            check_context_name(context)
-        setattr(cls, OPTIONS_ATTRIBUTE, MessageOptions(name, context))
-        cls.__name = header_name(cls, name)
-        if stored is not None:
-            cls.stored_as_state = stored == "state"
-        cls.__unique = tuple(dict.fromkeys((*cls.__unique, *unique)))
-        check_unique(cls, Aggregate, cls.__unique, stored_as_state=cls.stored_as_state)
-        loading = cls.__loading.changed(
-            snapshots=snapshots, snapshot_version=snapshot_version, cache=cache
+        cls.__header = read_header(
+            cls,
+            Aggregate,
+            cls.__header,
+            name=name,
+            context=context,
+            stored=stored,
+            unique=unique,
+            snapshots=snapshots,
+            snapshot_version=snapshot_version,
+            cache=cache,
         )
-        cls.__loading = checked_loading(cls, loading, stored_as_state=cls.stored_as_state)
+        setattr(cls, OPTIONS_ATTRIBUTE, MessageOptions(name, context))
+        cls.stored_as_state = cls.__header.stored_as_state
         cls.__state_type = None
         cls.__appliers = Appliers(cls)
         cls.__makers = default_makers(cls, Aggregate)
@@ -129,12 +112,8 @@ class Aggregate(Generic[IdT]):
 
     @classmethod
     def aggregate_name(cls) -> str:
-        """Return the name used in stream ids and collections: ``customer_account``.
-
-        Its words are joined by ``_`` and not by ``-``, because what stands before the first
-        ``-`` of a stream id is its category.
-        """
-        return cls.__name
+        """Return the name used in stream ids and collections: ``customer_account``."""
+        return cls.__header.name
 
     @classmethod
     def event_types(cls) -> tuple[type, ...]:
@@ -148,12 +127,12 @@ class Aggregate(Generic[IdT]):
     @classmethod
     def unique_fields(cls) -> tuple[str, ...]:
         """Return the attributes of which no two stored states may have the same value."""
-        return cls.__unique
+        return cls.__header.unique
 
     @classmethod
     def loading_options(cls) -> Loading:
         """Return what the class header says of snapshots and cache."""
-        return cls.__loading
+        return cls.__header.loading
 
     @classmethod
     def state_type(cls) -> type[msgspec.Struct]:

@@ -8,7 +8,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from headwater.domain.appliers import event_name
 from headwater.domain.applies import annotated_classes, where_is
-from headwater.domain.header import check_owner_name
+from headwater.domain.identity import check_owner_name
 from headwater.domain.snapshots import Loading, Snapshots, check_loading
 from headwater.errors import ApplyError, WiringError, WiringFault
 from headwater.streams import check_context_name

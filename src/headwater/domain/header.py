@@ -1,62 +1,68 @@
 """What an aggregate says in its class header, and what its body must not do."""
 
 import inspect
-import re
+from collections.abc import Sequence
 from typing import Any, Literal
-from uuid import UUID
+
+import msgspec
 
 from headwater.domain.applies import where_is
+from headwater.domain.identity import header_name
+from headwater.domain.snapshots import Loading, Snapshots, checked_loading
 from headwater.domain.state import own_annotations
-from headwater.errors import InvalidNameError, WiringError, WiringFault
-from headwater.streams import check_context_name, check_stream_id, words_of
+from headwater.errors import ConfigurationError, WiringError, WiringFault
+from headwater.streams import check_context_name
 
 Stored = Literal["events", "state"]
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
+
+class Header(msgspec.Struct, frozen=True):
+    """What the header of a class and those of its bases say together."""
+
+    name: str = ""
+    stored_as_state: bool = False
+    unique: tuple[str, ...] = ()
+    loading: Loading = Loading()
 
 
-def header_name(cls: type, name: str | None) -> str:
-    """Return *name*, or the one derived from the class: ``customer_account``.
+def read_header(
+    cls: type,
+    root: type,
+    above: Header,
+    *,
+    name: str | None,
+    context: str | None,
+    stored: Stored | None,
+    unique: Sequence[str],
+    snapshots: Snapshots | None,
+    snapshot_version: int | None,
+    cache: int | None,
+) -> Header:
+    """Return what the header of *cls* says, where it is silent what the one *above* says.
 
     Raises:
-        InvalidNameError: it is not made of lower-case ASCII letters, digits and ``_``.
+        ConfigurationError: something in it can't be.
+        WiringError: the body of *cls* does not go with it, or hides what *root* has.
     """
-    return check_owner_name(name or "_".join(words_of(cls.__name__)))
-
-
-def check_owner_name(name: str) -> str:
-    """Return *name* if an aggregate or a decider can have it.
-
-    Raises:
-        InvalidNameError: it can't; it would not be safe in stream ids and table names.
-    """
-    if _NAME.match(name) is None:
-        raise InvalidNameError(
-            "name of an aggregate",
-            name,
-            "use up to 63 of a-z, 0-9 and _, beginning with a letter (name='…' in the header)",
+    if stored not in {None, "events", "state"}:
+        raise ConfigurationError(
+            f"{cls.__qualname__}: stored={stored!r} is neither 'events' nor 'state'."
         )
-    return name
-
-
-def is_id(id: object) -> bool:
-    """Return whether *id* can be the id of an aggregate."""
-    return isinstance(id, UUID | str | int) and not isinstance(id, bool)
-
-
-def stream_id(context: str, name: str, id: UUID | str | int) -> str:
-    """Return the stream id ``<context>.<name>-<id>`` of an aggregate or decider.
-
-    A ``-`` in the context becomes ``_``: what stands before the first ``-`` is the category.
-
-    Raises:
-        InvalidNameError: a part can't be used, or the whole is longer than 512 characters.
-    """
-    text = str(id)
-    if not text:
-        raise InvalidNameError("id", text, "it is empty")
-    category = check_context_name(context).replace("-", "_")
-    return check_stream_id(f"{category}.{check_owner_name(name)}-{text}")
+    check_body(cls, root)
+    if context is not None:
+        check_context_name(context)
+    stored_as_state = above.stored_as_state if stored is None else stored == "state"
+    all_unique = tuple(dict.fromkeys((*above.unique, *unique)))
+    check_unique(cls, root, all_unique, stored_as_state=stored_as_state)
+    loading = above.loading.changed(
+        snapshots=snapshots, snapshot_version=snapshot_version, cache=cache
+    )
+    return Header(
+        header_name(cls, name),
+        stored_as_state,
+        all_unique,
+        checked_loading(cls, loading, stored_as_state=stored_as_state),
+    )
 
 
 def check_body(cls: type, root: type) -> None:

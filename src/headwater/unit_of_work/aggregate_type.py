@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 from uuid import UUID
 
 from headwater.domain.aggregate import Aggregate
-from headwater.domain.header import stream_id
+from headwater.domain.identity import stream_id
 from headwater.errors import ConcurrencyError, HistoryUnavailableError, UnitOfWorkError
 from headwater.ports.changes import RowChange
 from headwater.ports.rows import CollectionSpec

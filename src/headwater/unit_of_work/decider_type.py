@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 from uuid import UUID
 
 from headwater.domain.decider import Decider
-from headwater.domain.header import stream_id
+from headwater.domain.identity import stream_id
 from headwater.streams import ExpectedVersion
 from headwater.unit_of_work.difference import Difference, difference
 from headwater.unit_of_work.folding import DeciderFolding
