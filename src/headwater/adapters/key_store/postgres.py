@@ -255,7 +255,13 @@ class PostgresKeyStore:
     async def _translating(self, work: Callable[[], Awaitable[T]]) -> T:
         try:
             return await work()
-        except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
+        except (
+            OSError,
+            TimeoutError,
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,
+        ) as error:
+            # The driver calls it internal where it notices on the way that a connection is lost.
             raise self._error(KeyStoreUnavailableError, error) from error
         except asyncpg.PostgresError as error:
             passing = (error.sqlstate or "").startswith(_PASSING)
