@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Generic
 
 import msgspec
 
-from headwater.domain.appliers import Appliers, event_name
+from headwater.domain.appliers import Appliers, apply_error, event_name
 from headwater.domain.header import Header, Stored, read_header
 from headwater.domain.identity import IdT, is_id
 from headwater.domain.recording import RECORDERS, Pending
@@ -14,7 +14,6 @@ from headwater.domain.snapshots import Loading, Snapshots
 from headwater.domain.state import copied, copy_of_state, default_makers, make_state_type
 from headwater.errors import (
     AggregateError,
-    ApplyError,
     UnknownEventError,
     WiringError,
 )
@@ -213,7 +212,9 @@ class Aggregate(Generic[IdT]):
             self.__dict__.clear()
             self.__dict__.update(before)
             if isinstance(error, Exception):
-                raise self.__failed(event, error, self.version + 1) from error
+                name = type(self).__name__
+                version = self.version + 1
+                raise apply_error(name, self.id, event, error, version=version) from error
             raise
         finally:
             self.__applying = False
@@ -256,7 +257,8 @@ class Aggregate(Generic[IdT]):
             self.__applier_of(event, reached + 1)
             raise
         except Exception as error:
-            raise self.__failed(event, error, reached + 1) from error
+            name = type(self).__name__
+            raise apply_error(name, self.id, event, error, version=reached + 1) from error
         finally:
             self.__applying, self.__past = False, past
             self.__committed = reached
@@ -289,15 +291,6 @@ class Aggregate(Generic[IdT]):
         except UnknownEventError:
             owner = f"{type(self).__name__} {self.id}, version {version},"
             raise UnknownEventError(owner, event_name(event)) from None
-
-    def __failed(self, event: object, error: Exception, version: int) -> ApplyError:
-        return ApplyError(
-            type(self).__name__,
-            self.id,
-            event_type=event_name(event),
-            version=version,
-            problem=f"{type(error).__name__}: {error}",
-        )
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id} version {self.version}>"

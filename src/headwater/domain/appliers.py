@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from headwater.domain.applies import AppliesMethod, applies_methods
-from headwater.errors import UnknownEventError, WiringError, WiringFault
+from headwater.errors import ApplyError, UnknownEventError, WiringError, WiringFault
 from headwater.messages import RawEvent
 
 Applier = Callable[[Any, Any], object]
@@ -109,3 +109,16 @@ class Appliers(dict[type, Applier]):
 def event_name(event: object) -> str:
     """Return how an error names an event: its class, or what a `RawEvent` is stored as."""
     return event.type if isinstance(event, RawEvent) else type(event).__qualname__
+
+
+def apply_error(
+    owner: str, id: object, event: object, error: Exception, *, version: int
+) -> ApplyError:
+    """Return what says that *owner* could not apply *event*; raise it from *error*."""
+    return ApplyError(
+        owner,
+        id,
+        event_type=event_name(event),
+        version=version,
+        problem=f"{type(error).__name__}: {error}",
+    )

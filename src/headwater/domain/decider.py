@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import Any, Final, Generic, TypeVar
 
-from headwater.domain.appliers import event_name
+from headwater.domain.appliers import apply_error
 from headwater.domain.applies import annotated_classes, where_is
 from headwater.domain.identity import check_owner_name
 from headwater.domain.snapshots import Loading, Snapshots, check_loading
-from headwater.errors import ApplyError, WiringError, WiringFault
+from headwater.errors import WiringError, WiringFault
 from headwater.streams import check_context_name
 
 C = TypeVar("C")
@@ -111,13 +111,8 @@ class Decider(Generic[C, S, E]):
                 state = evolve(state, event)
                 version += 1
         except Exception as error:
-            raise ApplyError(
-                f"Decider {self.name!r}",
-                "",
-                event_type=event_name(event),
-                version=version,
-                problem=f"{type(error).__name__}: {error}",
-            ) from error
+            owner = f"Decider {self.name!r}"
+            raise apply_error(owner, "", event, error, version=version) from error
         return state
 
     def _event_parameter(self) -> str:

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Final
 
-from headwater.domain.appliers import Appliers, event_name
+from headwater.domain.appliers import Appliers, apply_error
 from headwater.domain.state import default_makers
-from headwater.errors import ApplyError, ConfigurationError, UnitOfWorkError
+from headwater.errors import ConfigurationError, UnitOfWorkError
 
 
 class EventCriteria:
@@ -115,10 +115,5 @@ class DecisionModel:
         try:
             method(self, event)
         except Exception as error:
-            raise ApplyError(
-                type(self).__name__,
-                stream_id,
-                event_type=event_name(event),
-                version=version,
-                problem=f"{type(error).__name__}: {error}",
-            ) from error
+            name = type(self).__name__
+            raise apply_error(name, stream_id, event, error, version=version) from error
