@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from headwater.adapters.storage.memory.contents import MemoryContents
+from headwater.adapters.storage.memory.news import News
 from headwater.clock import Clock, SystemClock, microseconds_since_epoch
 from headwater.errors import StorageClosedError
 from headwater.ports.administration import Pruned, StoredSubscription
@@ -48,7 +49,7 @@ class MemoryStorage:
         self._clock: Final = clock
         self._contents: Final = MemoryContents()
         self._waiting: Final[deque[_Waiting]] = deque()
-        self._readers: Final[dict[asyncio.Future[None], int]] = {}
+        self._news: Final = News(clock)
         self._open = False
         self._commits = 0
         self._room = asyncio.Semaphore(COMMITS_WAITING_MAX)
@@ -70,7 +71,7 @@ class MemoryStorage:
     async def close(self) -> None:
         """Finish the commits that wait; the data stay."""
         self._open = False
-        self._wake_readers()
+        self._news.wake_all()
         await self._all_finished()
 
     async def _all_finished(self) -> None:
@@ -108,7 +109,7 @@ class MemoryStorage:
                 waiting.done.set_result(self._contents.write(waiting.changes, now=now))
             except Exception as error:  # noqa: BLE001  whoever awaits the commit gets it
                 waiting.done.set_exception(error)
-        self._wake_readers()
+        self._news.come(self._contents.log.head)
 
     # ------------------------------------------------------------------------------ reading
 
@@ -175,23 +176,10 @@ class MemoryStorage:
     async def wait_for_news(self, after: int, *, seconds: float) -> int:
         """Return the head as soon as it is past *after*, or after *seconds* of the clock."""
         await self._let_others_run()
-        if self._contents.log.head > after or seconds <= 0:
-            return self._contents.log.head
-        news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        timer = asyncio.ensure_future(self._clock.sleep(seconds))
-        self._readers[news] = after
-        try:
-            await asyncio.wait({news, timer}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            self._readers.pop(news, None)
-            timer.cancel()
-        self._check_open()
+        if self._contents.log.head <= after and seconds > 0:
+            await self._news.wait(after, seconds=seconds)
+            self._check_open()
         return self._contents.log.head
-
-    def _wake_readers(self) -> None:
-        for news, after in list(self._readers.items()):
-            if not news.done() and (self._contents.log.head > after or not self._open):
-                news.set_result(None)
 
     async def receipt(self, consumer: str, message_id: bytes) -> StoredReceipt | None:
         """Return what came of a message, None if nothing did yet."""
@@ -281,7 +269,7 @@ class MemoryStorage:
         await self._let_others_run()
         now = microseconds_since_epoch(self._clock.now())
         self._contents.log.restore(events, head=head, streams=streams, now=now)
-        self._wake_readers()
+        self._news.come(self._contents.log.head)
 
     # ---------------------------------------------------------------------------- the state
 
