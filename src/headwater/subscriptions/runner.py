@@ -5,7 +5,6 @@ import logging
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
-from contextvars import Context, copy_context
 from typing import Any, Final, TypeVar
 
 from headwater.clock import Clock
@@ -15,16 +14,15 @@ from headwater.errors import (
     StorageError,
     SubscriptionFailedError,
 )
-from headwater.metadata import CURRENT_CONTEXT
 from headwater.ports.log import Log
 from headwater.ports.storage import Checkpoint, Storage
 from headwater.serialization.codec import EventCodec
 from headwater.subscriptions.cursor import Cursor
+from headwater.subscriptions.detachment import context_of_no_message
 from headwater.subscriptions.pages import PASSING, Pages
 from headwater.subscriptions.progress import Progress
 from headwater.subscriptions.status import SubscriptionState, SubscriptionStatus
 from headwater.subscriptions.subscription import Consumer, Subscription
-from headwater.unit_of_work.unit import CURRENT_UNIT
 
 NEWS_SECONDS: Final = 5.0
 """How long one wait for news lasts; then the runner looks for itself."""
@@ -127,7 +125,7 @@ class Runner:
             self._task = asyncio.create_task(
                 self._run(),
                 name=f"headwater subscription {self.subscription.name}",
-                context=_of_no_message(),
+                context=context_of_no_message(),
             )
 
     async def stop(self, *, grace_seconds: float) -> None:
@@ -299,14 +297,3 @@ class Runner:
         self.progress.fail(failure)
         self._following = asyncio.create_task(self._follow_head())
         _log.error("%s", failure, exc_info=failure.__cause__)
-
-
-def _of_no_message() -> Context:
-    """Return the current context variables without the message that is handled here, if one is.
-
-    Its deadline, its actor and its unit of work are not those of what comes out of the log.
-    """
-    context = copy_context()
-    context.run(CURRENT_CONTEXT.set, None)
-    context.run(CURRENT_UNIT.set, None)
-    return context
