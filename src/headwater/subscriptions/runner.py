@@ -225,6 +225,8 @@ class Runner:
 
     async def _load_again(self) -> None:
         """Go on from the checkpoints as they are; further back than here, if they were reset."""
+        # First the log: what looks like a reset may have come with one that was rewound.
+        await self._cursor.verify((self._cursor.at,), head=await self._log.head())
         reset = await self._load()
         lowest = self._pages.lowest
         if reset:
