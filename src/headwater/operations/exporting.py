@@ -11,14 +11,13 @@ from headwater.clock import microseconds_since_epoch
 from headwater.errors import ExportFileError, LogRewoundError
 from headwater.operations.export_file import ExportWriter
 from headwater.operations.export_format import CHUNK_EVENTS_MAX, id_of
+from headwater.operations.listing import all_streams
 from headwater.operations.progress import Progress, no_progress
-from headwater.ports.log import LogFilter, StoredEvent, StreamInfo, StreamState
+from headwater.ports.log import WHOLE_LOG, StoredEvent, StreamInfo, StreamState
 from headwater.ports.storage import Storage
 
-WHOLE_LOG: Final = LogFilter(internal=True, archived=True)
-"""Every event: also those of internal and archived streams."""
-
-STREAMS_PAGE: Final = 1000
+_NEWEST_EVENTS: Final = 1000
+"""How many events of a stream are read at a time to find the last up to a position."""
 
 
 class Exported(msgspec.Struct, frozen=True):
@@ -96,9 +95,7 @@ async def _write_events(
 
 
 async def _write_streams(storage: Storage, writer: ExportWriter) -> None:
-    after = writer.mark.stream
-    while True:
-        page = await storage.read_streams(after=after, internal=True, limit=STREAMS_PAGE)
+    async for page in all_streams(storage, after=writer.mark.stream):
         found: list[StreamInfo] = []
         for info in page:
             if info.state is not StreamState.OPEN or info.first_version != min(1, info.version):
@@ -106,9 +103,6 @@ async def _write_streams(storage: Storage, writer: ExportWriter) -> None:
                 if known is not None:
                     found.append(known)
         await asyncio.to_thread(writer.add_streams, found)
-        if len(page) < STREAMS_PAGE:
-            return
-        after = page[-1].stream_id
 
 
 async def _as_of(storage: Storage, info: StreamInfo, head: int) -> StreamInfo | None:
@@ -116,12 +110,12 @@ async def _as_of(storage: Storage, info: StreamInfo, head: int) -> StreamInfo | 
     version: int | None = None
     while True:
         newest = await storage.read_stream(
-            info.stream_id, from_version=version, backwards=True, limit=STREAMS_PAGE
+            info.stream_id, from_version=version, backwards=True, limit=_NEWEST_EVENTS
         )
         last = next((event for event in newest if event.position <= head), None)
         if last is not None:
             return _limited(info, last, newest)
-        if len(newest) < STREAMS_PAGE:
+        if len(newest) < _NEWEST_EVENTS:
             break
         version = newest[-1].version - 1
     if not newest and version is None:

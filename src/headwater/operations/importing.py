@@ -9,9 +9,8 @@ import msgspec
 
 from headwater.errors import ExportFileError, RestoreConflictError
 from headwater.operations.export_file import Chunk, ExportReader, is_finished
-from headwater.operations.exporting import WHOLE_LOG
 from headwater.operations.progress import Progress, no_progress
-from headwater.ports.log import PAGE_EVENTS_MAX, StoredEvent, StreamInfo
+from headwater.ports.log import PAGE_EVENTS_MAX, WHOLE_LOG, StoredEvent, StreamInfo
 from headwater.ports.storage import Storage
 
 _Decoded = tuple[Chunk, Sequence[StoredEvent], Sequence[StreamInfo]]

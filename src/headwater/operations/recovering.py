@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from headwater.errors import ConfigurationError, LogRewoundError
-from headwater.operations.exporting import WHOLE_LOG
+from headwater.ports.log import WHOLE_LOG
 from headwater.ports.storage import Checkpoint, Storage
 
 BEGINNING: Final = Checkpoint(0)

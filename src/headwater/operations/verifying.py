@@ -7,11 +7,11 @@ from typing import Final
 import msgspec
 
 from headwater.errors import HeadwaterError, UnknownTypeError
-from headwater.operations.exporting import STREAMS_PAGE, WHOLE_LOG
 from headwater.operations.findings import Finding, Findings, Problem
+from headwater.operations.listing import all_streams
 from headwater.operations.progress import Progress, no_progress
 from headwater.operations.unique_ids import IdCheck
-from headwater.ports.log import LogFilter, StoredEvent, StreamInfo
+from headwater.ports.log import WHOLE_LOG, LogFilter, StoredEvent, StreamInfo
 from headwater.ports.storage import Storage
 from headwater.serialization.codec import EventCodec
 
@@ -165,16 +165,11 @@ class _Verification:
 
     async def _look_at_streams(self, head: int) -> None:
         known: set[str] = set()
-        after = ""
-        while True:
-            page = await self._storage.read_streams(after=after, internal=True, limit=STREAMS_PAGE)
+        async for page in all_streams(self._storage):
             for info in page:
                 if info.stream_id in self._streams:
                     known.add(info.stream_id)
                 await self._look_at_stream(info, head)
-            if len(page) < STREAMS_PAGE:
-                break
-            after = page[-1].stream_id
         for stream_id in self._streams.keys() - known:
             self._findings.add(Problem.STREAM, "it is not listed", stream_id=stream_id)
 

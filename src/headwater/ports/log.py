@@ -53,6 +53,10 @@ class LogFilter(msgspec.Struct, frozen=True, gc=False):
 
 
 EVERYTHING: Final = LogFilter()
+"""All that subscribers may see: neither internal streams nor archived ones."""
+
+WHOLE_LOG: Final = LogFilter(internal=True, archived=True)
+"""All events that are there."""
 
 
 class LogPage(msgspec.Struct, frozen=True, gc=False):

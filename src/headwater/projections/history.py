@@ -9,7 +9,7 @@ import msgspec
 from headwater.clock import microseconds_since_epoch
 from headwater.domain.read_model import ReadModel
 from headwater.errors import ConfigurationError, HistoryUnavailableError, LimitExceededError
-from headwater.ports.log import Log, LogFilter, StoredEvent
+from headwater.ports.log import WHOLE_LOG, Log, StoredEvent
 from headwater.projections.consumer import ProjectionConsumer
 from headwater.projections.projection import Projection
 from headwater.serialization.codec import EventCodec
@@ -22,7 +22,6 @@ AS_OF_ROWS_MAX: Final = 100_000
 """How many rows `ReadModelHistory.rows` holds at most."""
 
 _PAGE_EVENTS: Final = 2000
-_ALL: Final = LogFilter(internal=True, archived=True)
 
 
 async def position_at(log: Log, moment: datetime) -> int:
@@ -49,7 +48,7 @@ async def position_at(log: Log, moment: datetime) -> int:
 async def _first_after(log: Log, position: int, *, upto: int) -> StoredEvent | None:
     """Return the first event in (*position*, *upto*] that is still there."""
     while position < upto:
-        page = await log.read_log(after=position, where=_ALL, limit=1)
+        page = await log.read_log(after=position, where=WHOLE_LOG, limit=1)
         if page.events:
             return page.events[0] if page.events[0].position <= upto else None
         position = page.scanned_to

@@ -1,13 +1,10 @@
 """How far a reader of the log has come, verified with every page: a log can be rewound."""
 
 from collections.abc import Iterable
-from typing import Final
 
 from headwater.errors import LogRewoundError
-from headwater.ports.log import Log, LogFilter, LogPage
+from headwater.ports.log import WHOLE_LOG, Log, LogFilter, LogPage
 from headwater.ports.storage import Checkpoint
-
-_ANYTHING: Final = LogFilter(internal=True, archived=True)
 
 
 class Cursor:
@@ -40,7 +37,7 @@ class Cursor:
         for place in sorted(set(places), key=position_of, reverse=True):
             self._check(place, head)
             if place.event_id is not None:
-                await self._read_after(place, _ANYTHING, 1)
+                await self._read_after(place, WHOLE_LOG, 1)
 
     def check_head(self, head: int) -> None:
         """Pass if a log whose last position is *head* can be the one that was read.
