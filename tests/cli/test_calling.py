@@ -27,9 +27,42 @@ def test_the_storage_can_come_from_the_environment(
 
 
 @pytest.mark.parametrize(
+    "command",
+    [
+        ("stream", "list"),
+        ("stream", "tail"),
+        ("stream", "verify"),
+        ("db", "init"),
+        ("db", "upgrade"),
+        ("db", "status"),
+        ("db", "recover"),
+        ("db", "prune", "--yes"),
+    ],
+)
+def test_a_command_without_another_argument_takes_the_storage_as_one(
+    shop: Shop, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADWATER_STORAGE", "sqlite:///another.db")
+
+    ran = shop.run(*command, shop.url)
+
+    assert (ran.code, ran.out != "") == (0, True)
+    assert not (shop.folder / "another.db").exists()
+
+
+@pytest.mark.parametrize("command", [("stream", "list"), ("db", "status")])
+def test_a_storage_that_is_named_twice_is_exit_code_2(shop: Shop, command: tuple[str, ...]) -> None:
+    ran = shop.run(*command, shop.url, "--storage", shop.url)
+
+    assert (ran.code, ran.out) == (2, "")
+    assert "twice" in ran.err
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         ("stream", "list"),
+        ("stream", "list", "shop.order"),
         ("stream", "list", "-s", "sqlite:///missing.db"),
         ("stream", "list", "-s", "nosuch://x"),
         ("stream", "list", "--limit", "0", "-s", "sqlite:///log.db"),

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from headwater.cli.options import AppName, Url, UrlArgument, Yes
+from headwater.cli.options import AppName, Url, UrlArgument, Yes, named
 from headwater.cli.outcome import ExitCode, masked
 from headwater.cli.output import Output
 from headwater.cli.running import Place, perform
@@ -56,7 +56,7 @@ def prune_command(
         output.object({"receipts": gone.receipts, "erased_ids": gone.erased_ids})
         return ExitCode.OK
 
-    perform(context, work, url=url or storage, app=app)
+    perform(context, work, url=named(context, url, storage), app=app)
 
 
 def duration(text: str) -> timedelta:
@@ -141,7 +141,7 @@ def recover_command(
                 output.object({"storage": one.label, **msgspec.structs.asdict(done)})
         return ExitCode.OK
 
-    perform(context, work, url=url or storage, app=app)
+    perform(context, work, url=named(context, url, storage), app=app)
 
 
 async def _storages(

@@ -7,7 +7,7 @@ import msgspec
 import typer
 
 from headwater.app import schemas
-from headwater.cli.options import Url, UrlArgument
+from headwater.cli.options import Url, UrlArgument, named
 from headwater.cli.outcome import ExitCode
 from headwater.cli.output import Output
 from headwater.cli.running import Place, perform
@@ -23,12 +23,12 @@ def add_to(commands: typer.Typer) -> None:
 
 def init(context: typer.Context, *, url: UrlArgument = None, storage: Url = None) -> None:
     """Make the tables. Where they are already, nothing is done."""
-    _upgrade(context, url or storage)
+    _upgrade(context, named(context, url, storage))
 
 
 def upgrade(context: typer.Context, *, url: UrlArgument = None, storage: Url = None) -> None:
     """Bring the tables up to date; run it before the new code starts."""
-    _upgrade(context, url or storage)
+    _upgrade(context, named(context, url, storage))
 
 
 def _upgrade(context: typer.Context, url: str | None) -> None:
@@ -48,7 +48,7 @@ def status(context: typer.Context, *, url: UrlArgument = None, storage: Url = No
         output.object(msgspec.structs.asdict(found))
         return ExitCode.OK if found.writable and not found.pending else ExitCode.FOUND
 
-    perform(context, work, url=url or storage)
+    perform(context, work, url=named(context, url, storage))
 
 
 def print_sql(

@@ -29,6 +29,20 @@ AppName: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
+
+
+def named(context: typer.Context, url: str | None, storage: str | None) -> str | None:
+    """Return the URL given as an argument, else that of --storage or of the environment.
+
+    Raises:
+        typer.BadParameter: the command line has both.
+    """
+    source = context.get_parameter_source("storage")
+    if url is not None and source is not None and source.name == "COMMANDLINE":
+        raise typer.BadParameter("The storage is named twice: as an argument, and by --storage.")
+    return storage if url is None else url
+
+
 StreamId: TypeAlias = Annotated[str, typer.Argument(metavar="STREAM", show_default=False)]
 ExportPath: TypeAlias = Annotated[Path, typer.Argument(metavar="FILE", show_default=False)]
 Yes: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]

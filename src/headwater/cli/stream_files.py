@@ -5,7 +5,7 @@ import time
 import msgspec
 import typer
 
-from headwater.cli.options import AppName, ExportPath, Url
+from headwater.cli.options import AppName, ExportPath, Url, UrlArgument, named
 from headwater.cli.outcome import ExitCode
 from headwater.cli.output import Output
 from headwater.cli.running import Place, perform
@@ -52,7 +52,13 @@ def import_(
     perform(context, work, url=storage, app=app)
 
 
-def verify(context: typer.Context, *, storage: Url = None, app: AppName = None) -> None:
+def verify(
+    context: typer.Context,
+    *,
+    url: UrlArgument = None,
+    storage: Url = None,
+    app: AppName = None,
+) -> None:
     """Look at every event, stream and tag. Exit code 1: something is wrong."""
 
     async def work(output: Output, place: Place) -> ExitCode:
@@ -63,7 +69,7 @@ def verify(context: typer.Context, *, storage: Url = None, app: AppName = None) 
         _report(output, verified)
         return ExitCode.FOUND if verified.counts else ExitCode.OK
 
-    perform(context, work, url=storage, app=app)
+    perform(context, work, url=named(context, url, storage), app=app)
 
 
 def _report(output: Output, verified: Verified) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from headwater.cli.events import as_object, compact, headline, indented, shown_data
-from headwater.cli.options import AppName, Internal, StreamId, Url
+from headwater.cli.options import AppName, Internal, StreamId, Url, UrlArgument, named
 from headwater.cli.outcome import ExitCode
 from headwater.cli.output import Output
 from headwater.cli.running import Place, perform
@@ -33,6 +33,7 @@ def add_to(commands: typer.Typer) -> None:
 def list_streams(
     context: typer.Context,
     *,
+    url: UrlArgument = None,
     storage: Url = None,
     category: Annotated[
         str | None, typer.Option(help="Only of this category, such as shop.order.")
@@ -61,7 +62,7 @@ def list_streams(
         if len(page) == limit:
             output.say(f"There may be more: --after {page[-1].stream_id}")
 
-    perform(context, work, url=storage)
+    perform(context, work, url=named(context, url, storage))
 
 
 def show(
@@ -106,6 +107,7 @@ def show(
 def tail(
     context: typer.Context,
     *,
+    url: UrlArgument = None,
     storage: Url = None,
     app: AppName = None,
     after: Annotated[
@@ -146,7 +148,8 @@ def tail(
                 if shown == limit:
                     return
 
-    perform(context, work, url=storage, app=app, interrupted=ExitCode.OK)
+    where_from = named(context, url, storage)
+    perform(context, work, url=where_from, app=app, interrupted=ExitCode.OK)
 
 
 def _write(output: Output, event: StoredEvent, codec: EventCodec | None, *, wide: bool) -> None:
