@@ -1,5 +1,6 @@
 """A log that is not the one that was read: told, whenever it happens, instead of read past."""
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from headwater.adapters.storage.sqlite import SqliteStorage
-from headwater.errors import LogRewoundError, SubscriptionFailedError
+from headwater.errors import LogRewoundError, StorageUnavailableError, SubscriptionFailedError
 from headwater.ports.storage import Checkpoint
 from headwater.subscriptions import runner
 from headwater.subscriptions.status import SubscriptionState
@@ -212,3 +213,30 @@ async def test_an_operators_reset_is_the_way_out(
     last = (await storage.read_log()).events[-1]
     await subscriptions.stop()
     assert await bench.checkpoints("balances") == [Checkpoint(8, last.id)] * 4
+
+
+async def test_a_log_that_went_back_with_the_checkpoints_is_no_reset(
+    storage: SqliteStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, gone, look = Workbench(storage), asyncio.Event(), storage.wait_for_news
+    subscriptions = await bench.start(await bench.projection())
+    await book(bench, *"abc")
+    await subscriptions.settle()
+    copy(storage.settings.path, tmp_path / "backup.db")
+
+    async def wait_for_news(after: int, *, seconds: float) -> int:
+        if after < 6:
+            return await look(after, seconds=seconds)
+        await gone.wait()
+        raise StorageUnavailableError("a failover is under way")
+
+    monkeypatch.setattr(storage, "wait_for_news", wait_for_news)
+    await book(bench, *"abc")
+    await subscriptions.wait_for("balances", 6)
+
+    # The subscription hears of it only when both are as they were.
+    copy(tmp_path / "backup.db", storage.settings.path)
+    gone.set()
+
+    await assert_stopped(bench, subscriptions, at=6)
+    await bench.stop()
