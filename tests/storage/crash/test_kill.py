@@ -27,7 +27,9 @@ def test_every_commit_that_returned_is_there_whole_after_kills(tmp_path: Path, s
     ids: dict[int, bytes] = {}
 
     for number in range(ROUNDS):
-        with process("writing.py", path, "a", seed + number, WRITERS, 100_000) as writer:
+        with process(
+            "writing.py", f"sqlite:///{path}", "a", seed + number, WRITERS, 100_000
+        ) as writer:
             begin(writer)
             lines = list(islice(output(writer), chance.randint(1, 400)))
             writer.kill()
@@ -45,8 +47,8 @@ def test_killing_one_of_two_writers_does_not_stop_the_other(tmp_path: Path) -> N
     path = tmp_path / "log.db"
 
     with (
-        process("writing.py", path, "a", 1, WRITERS, 100_000) as killed,
-        process("writing.py", path, "b", 2, WRITERS, 40) as kept,
+        process("writing.py", f"sqlite:///{path}", "a", 1, WRITERS, 100_000) as killed,
+        process("writing.py", f"sqlite:///{path}", "b", 2, WRITERS, 40) as kept,
     ):
         begin(killed)
         begin(kept)

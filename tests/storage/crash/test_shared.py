@@ -23,8 +23,8 @@ def test_two_writing_processes_share_the_file_fairly_and_a_reader_misses_nothing
     path = tmp_path / "log.db"
 
     with (
-        process("writing.py", path, "a", 1, WRITERS, COMMITS) as first,
-        process("writing.py", path, "b", 2, WRITERS, COMMITS) as second,
+        process("writing.py", f"sqlite:///{path}", "a", 1, WRITERS, COMMITS) as first,
+        process("writing.py", f"sqlite:///{path}", "b", 2, WRITERS, COMMITS) as second,
         process("tailing.py", path, WRITERS * COMMITS * 2) as reader,
     ):
         begin(first)
@@ -49,8 +49,8 @@ def test_a_process_that_writes_little_is_not_starved_by_one_that_writes_much(
     few = 25
 
     with (
-        process("writing.py", path, "a", 1, 1500, 100_000) as busy,
-        process("writing.py", path, "b", 2, 1, few) as modest,
+        process("writing.py", f"sqlite:///{path}", "a", 1, 1500, 100_000) as busy,
+        process("writing.py", f"sqlite:///{path}", "b", 2, 1, few) as modest,
     ):
         begin(busy)
         output(busy).readline()

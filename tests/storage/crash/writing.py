@@ -1,6 +1,6 @@
 """A process that writes until it is killed or done, and says after each commit what it was told.
 
-    python writing.py FILE NAME SEED WRITERS COMMITS
+    python writing.py URL NAME SEED WRITERS COMMITS
 
 It waits for a line on its standard input. Each acknowledgement is a line: the stream, the
 version and position of the commit's last event, and the moment in nanoseconds.
@@ -12,21 +12,22 @@ import os
 import random
 import sys
 import time
-from pathlib import Path
 
-from headwater.adapters.storage.sqlite import SqliteStorage
+from headwater.app.storages import storage_of
+from headwater.clock import SystemClock
 from headwater.ids import new_id
 from headwater.ports.changes import Append, Changes, NewEvent, RowChange
 from headwater.ports.rows import CollectionSpec
+from headwater.ports.storage import Storage
 from headwater.streams import ExpectedVersion
 
 PROGRESS = CollectionSpec("progress", ("version",))
 EVENTS_MAX = 5
 
 
-async def main(path: Path, name: str, seed: int, writers: int, commits: int) -> None:
+async def main(url: str, name: str, seed: int, writers: int, commits: int) -> None:
     """Write with *writers* at once, *commits* each."""
-    storage = SqliteStorage(path)
+    storage = storage_of(url, clock=SystemClock())
     await storage.open()
     await storage.prepare_collections([PROGRESS])
     print("ready", flush=True)
@@ -40,7 +41,7 @@ async def main(path: Path, name: str, seed: int, writers: int, commits: int) -> 
     await storage.close()
 
 
-async def write(storage: SqliteStorage, stream_id: str, chance: random.Random, count: int) -> None:
+async def write(storage: Storage, stream_id: str, chance: random.Random, count: int) -> None:
     """Append commits of one to five events to a stream, each with a row that says its version."""
     last = await storage.read_stream(stream_id, backwards=True, limit=1)
     version = last[0].version if last else 0
@@ -70,6 +71,6 @@ async def write(storage: SqliteStorage, stream_id: str, chance: random.Random, c
 
 
 if __name__ == "__main__":
-    file, name, *numbers = sys.argv[1:]
+    where, name, *numbers = sys.argv[1:]
     seed, writers, commits = map(int, numbers)
-    asyncio.run(main(Path(file), name, seed, writers, commits))
+    asyncio.run(main(where, name, seed, writers, commits))
