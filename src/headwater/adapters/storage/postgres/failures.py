@@ -44,7 +44,8 @@ def is_lost(error: BaseException) -> bool:
     if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError):
         # Also of a connection that the server has just ended asyncpg says that it is busy.
         return not isinstance(error, ValueError)
-    return isinstance(error, OSError) and not isinstance(error, TimeoutError | ssl.SSLError)
+    refused = TimeoutError | ssl.SSLCertVerificationError
+    return isinstance(error, OSError) and not isinstance(error, refused)
 
 
 def is_contended(error: BaseException) -> bool:
@@ -72,6 +73,11 @@ def translated(error: Exception, settings: PostgresSettings) -> Exception:
     where, code = settings.where, code_of(error)
     if isinstance(error, HeadwaterError):
         return error
+    if isinstance(error, ssl.SSLCertVerificationError):  # which is a ValueError too
+        return ConfigurationError(
+            f"{where}: the server's certificate is not trusted ({error.verify_message}). Look at "
+            f"sslmode, sslrootcert, and the name of the host."
+        )
     if isinstance(error, ValueError):
         return (
             ValueError(f"{where}: {error}") if isinstance(error, asyncpg.InterfaceError) else error

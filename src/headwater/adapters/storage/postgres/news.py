@@ -17,7 +17,7 @@ from headwater.adapters.storage.postgres.connections import (
 )
 from headwater.adapters.storage.postgres.settings import PostgresSettings
 from headwater.clock import Clock
-from headwater.errors import HeadwaterError, StorageClosedError, StorageError
+from headwater.errors import HeadwaterError, StorageClosedError
 
 
 class News:
@@ -125,7 +125,7 @@ class News:
             await self._anybody.wait()
             self._look_now.clear()
             # A failure here is met again, and told, by whoever reads the log.
-            with suppress(StorageError):
+            with suppress(HeadwaterError):
                 await self._look_up()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.poll_seconds):
