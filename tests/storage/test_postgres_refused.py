@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -272,3 +273,46 @@ async def test_a_password_that_changes_is_asked_for_again(guarded: PostgresServe
         assert (await storage.commit(appending("order-1", new_event()))).position == 2
         assert await storage.head() == 2
         await operator.close()
+
+
+# ------------------------------------------------------------------------------ several hosts
+
+
+@pytest.fixture
+def silent() -> Iterator[int]:
+    """A port on which connections are made, and nobody ever says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+async def test_a_host_that_gives_no_answer_keeps_nobody_from_the_next(
+    settings: PostgresSettings, silent: int
+) -> None:
+    gone = (("127.0.0.1", silent), ("127.0.0.1", 1))
+    several = replace(settings, hosts=(*gone, *settings.hosts), connect_seconds=SHORT)
+
+    async with opened(several) as storage:
+        assert (await storage.commit(appending("order-1", new_event()))).position == 1
+    with pytest.raises(StorageUnavailableError):
+        await PostgresStorage(replace(several, hosts=gone)).open()
+
+
+async def test_where_all_are_standbys_a_commit_waits_for_one_to_take_over(
+    settings: PostgresSettings, sql: Connection, role: str
+) -> None:
+    several = replace(settings, hosts=settings.hosts * 2)
+    async with opened(several) as storage:
+        await sql.execute(f"ALTER ROLE {role} SET default_transaction_read_only = on")
+        mine = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1"
+        await sql.execute(mine, role)
+        hasty = PostgresStorage(replace(several, patience_seconds=SHORT))
+        with pytest.raises(StorageUnavailableError, match="promote"):
+            await hasty.open()
+
+        commit = asyncio.ensure_future(storage.commit(appending("order-1", new_event())))
+        tried = "SELECT count(*) FROM pg_stat_activity WHERE usename = $1"
+        while not await sql.fetchval(tried, role):  # noqa: ASYNC110 - a server is waited for
+            await asyncio.sleep(0.001)
+        await sql.execute(f"ALTER ROLE {role} RESET default_transaction_read_only")
+
+        assert (await commit).position == 1

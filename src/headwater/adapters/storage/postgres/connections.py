@@ -19,6 +19,7 @@ else:
     Connection = asyncpg.Connection
 
 _Result = TypeVar("_Result")
+_Tls: TypeAlias = ssl.SSLContext | Literal[False]
 Read: TypeAlias = Callable[[Connection], Awaitable[_Result]]
 
 ATTEMPT_SECONDS: Final = 0.05
@@ -33,7 +34,8 @@ _READ_WRITE: Final = SessionAttribute.read_write
 async def connect(settings: PostgresSettings) -> Connection:
     """Return a new connection on which ids are 16 bytes and JSON is text.
 
-    Behind PgBouncer no statement is prepared by name and nothing is set for the session.
+    Of several hosts it is to the first that can be written to. Behind PgBouncer no statement is
+    prepared by name and nothing is set for the session.
 
     Raises:
         StorageUnavailableError: the server can't be reached, or takes no connections.
@@ -41,13 +43,7 @@ async def connect(settings: PostgresSettings) -> Connection:
     """
     tls = await asyncio.to_thread(_tls, settings)
     try:
-        try:
-            connection = await _connect(settings, tls)
-        except ConnectionError as error:
-            preferred = settings.sslmode == "prefer" and settings.ssl_context is None
-            if not preferred or "rejected SSL" not in str(error):
-                raise
-            connection = await _connect(settings, tls=False)
+        connection = await _connect(settings, tls)
         with let_go_of(connection):
             await connection.set_type_codec(
                 "uuid", schema="pg_catalog", format="binary", encoder=bytes, decoder=bytes
@@ -71,17 +67,41 @@ def let_go_of(connection: Connection) -> Generator[None, None, None]:
         raise
 
 
-async def _connect(settings: PostgresSettings, tls: ssl.SSLContext | Literal[False]) -> Connection:
+async def _connect(settings: PostgresSettings, tls: _Tls) -> Connection:
+    # One by one, because the driver's own time limit is for all of them together: a host that
+    # gives no answer would keep it from the one that has taken over.
+    away: list[Exception] = []
+    for host, port in settings.hosts:
+        try:
+            return await _connect_to(host, port, settings, tls)
+        except Exception as error:
+            if not (is_lost(error) or isinstance(error, TimeoutError)):
+                raise
+            away.append(error)
+    standbys = [one for one in away if isinstance(one, asyncpg.TargetServerAttributeNotMatched)]
+    raise (standbys or away)[0]
+
+
+async def _connect_to(host: str, port: int, settings: PostgresSettings, tls: _Tls) -> Connection:
+    try:
+        return await _connect_by(tls, host, port, settings)
+    except ConnectionError as error:
+        preferred = settings.sslmode == "prefer" and settings.ssl_context is None
+        if not preferred or "rejected SSL" not in str(error):
+            raise
+    return await _connect_by(False, host, port, settings)
+
+
+async def _connect_by(tls: _Tls, host: str, port: int, settings: PostgresSettings) -> Connection:
     pooled = settings.pooled_by_pgbouncer
     session = {
         "application_name": settings.application_name,
         "default_transaction_isolation": "read committed",
         "jit": "off",
     }
-    hosts = [host for host, _ in settings.hosts]
     connection: Connection = await asyncpg.connect(
-        host=hosts,
-        port=[port for _, port in settings.hosts],
+        host=host,
+        port=port,
         user=settings.user,
         # Not None: asyncpg would look for one in the environment and in files.
         password=settings.password or "",
@@ -93,12 +113,12 @@ async def _connect(settings: PostgresSettings, tls: ssl.SSLContext | Literal[Fal
         statement_cache_size=0 if pooled else 256,
         max_cached_statement_lifetime=0,
         server_settings={} if pooled else session,
-        target_session_attrs=_ANY if len(hosts) == 1 else _READ_WRITE,
+        target_session_attrs=_ANY if len(settings.hosts) == 1 else _READ_WRITE,
     )
     return connection
 
 
-def _tls(settings: PostgresSettings) -> ssl.SSLContext | Literal[False]:
+def _tls(settings: PostgresSettings) -> _Tls:
     """Return what asyncpg wants to know about TLS; reads the file of certificates."""
     if settings.ssl_context is not None:
         return settings.ssl_context

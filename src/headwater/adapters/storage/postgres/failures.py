@@ -105,7 +105,7 @@ def _kind_of(
     if is_lost(error):
         advice = "Nothing was done. Is the server up, and does it take this many connections?"
         if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
-            advice = "Nothing was done. All hosts are standbys: promote one."
+            advice = "Nothing was done. No host that answers is a primary: promote a standby."
         return StorageUnavailableError, f"the server can't be reached ({_told(error)}). {advice}"
     if isinstance(error, TimeoutError):
         advice = (
