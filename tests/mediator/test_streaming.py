@@ -12,8 +12,8 @@ from headwater.adapters.container.instances import Instances
 from headwater.errors import HandlerNotFoundError
 from headwater.mediator import Handlers, Mediator, Next
 from headwater.metadata import MessageContext, current_context, message_context
+from tests.mediator.sessions import Session, Sessions
 from tests.mediator.shop import GetPrice, ListArticles
-from tests.mediator.test_injection import Session, Sessions
 
 SEEN: ContextVar[str] = ContextVar("seen", default="nothing")
 

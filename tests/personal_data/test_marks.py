@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
-from typing import Annotated, Any, Generic, NamedTuple, NewType, TypeVar
+from typing import Annotated, Any, Generic, NewType, TypeVar
 from uuid import UUID
 
 import attrs
@@ -15,24 +15,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headwater import Event, Value
-from headwater.adapters.key_store.memory import MemoryKeyStore, MemoryLedger
 from headwater.adapters.storage.memory import MemoryStorage
 from headwater.errors import (
-    MessageTypeError,
-    RoundTripError,
     SerializationError,
 )
 from headwater.event_store import EventStore
 from headwater.messages import RawEvent
-from headwater.serialization.forms import form_of
-from headwater.serialization.personal import MasterKeys, Personal, PersonalData, Subject
-from headwater.streams import ExpectedVersion
-from tests.personal_data.people import MASTER
+from headwater.serialization.personal import Personal, Subject
+from tests.personal_data.secrets_stored import (
+    ANY,
+    SECRET,
+    PydanticPart,
+    new_personal_data,
+    store_of,
+)
 
-ANY = ExpectedVersion.any()
 T = TypeVar("T")
+
 Email = NewType("Email", str)
-SECRET = "ada@example.org"
 
 
 class Passenger(Value):
@@ -83,12 +83,6 @@ class PydanticEvent(pydantic.BaseModel):
     id: Annotated[str, Subject()]
     email: Annotated[str, pydantic.Field(max_length=50), Personal()]
     nested: list["PydanticPart"] = []
-
-
-class PydanticPart(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(frozen=True)
-    owner: int
-    text: Annotated[str | None, Personal("owner")] = pydantic.Field(alias="TEXT")
 
 
 class Renamed(Event, rename="camel"):
@@ -160,15 +154,8 @@ EXAMPLES = [
         ),
     ),
 ]
+
 SUBJECTS = ("ada", "bob", "7", "8", str(UUID(int=5)))
-
-
-def store_of(storage: MemoryStorage, personal: PersonalData, *types: type) -> EventStore:
-    return EventStore(storage, types=types, personal_data=personal)
-
-
-def new_personal_data() -> PersonalData:
-    return PersonalData(MemoryKeyStore(), wrapper=MasterKeys(MASTER), ledger=MemoryLedger())
 
 
 @pytest.mark.parametrize(("event", "erased"), EXAMPLES, ids=lambda each: type(each).__name__)
@@ -212,7 +199,9 @@ JSON = st.recursive(
     ),
     max_leaves=8,
 )
+
 SUBJECT = st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1, max_size=9)
+
 PASSENGERS = st.builds(Passenger, SUBJECT, st.text(), st.text())
 
 
@@ -274,196 +263,3 @@ async def test_digests_of_personal_messages_are_keyed() -> None:
 
         assert a.codec.digest(event) == a.codec.digest(event)
         assert a.codec.digest(event) != b.codec.digest(event)
-
-
-# ------------------------------------------------------------------------- what is refused
-
-
-class NoSubject(Event):
-    id: str
-    email: Annotated[str, Personal()]
-
-
-class WrongSubject(Event):
-    id: str
-    email: Annotated[str, Personal("customer")]
-
-
-class PersonalSubject(Event):
-    email: Annotated[str, Personal("name")]
-    name: Annotated[str, Personal("email")]
-
-
-class NoPlaceholder(Event):
-    id: str
-    born: Annotated[date, Personal("id")]
-
-
-class WrongPlaceholder(Event):
-    id: str
-    born: Annotated[date, Personal("id", erased="never")]
-
-
-class ConstrainedPlaceholder(Event):
-    id: str
-    code: Annotated[str, msgspec.Meta(max_length=3), Personal("id")]
-
-
-class PydanticConstrained(pydantic.BaseModel):
-    id: str
-    code: Annotated[str, pydantic.Field(max_length=3), Personal("id")]
-
-
-class WithinList(Event):
-    id: str
-    emails: list[Annotated[str, Personal("id")]]
-
-
-class Point(NamedTuple):
-    id: str
-    name: Annotated[str, Personal("id")]
-
-
-class WithinNamedTuple(Event):
-    point: Point
-
-
-class AsArray(Event, array_like=True):
-    id: str
-    email: Annotated[str, Personal("id")]
-
-
-class TakesHeader(Event):
-    id: str
-    header: str = msgspec.field(name="$personal")
-
-
-class PydanticGuest(pydantic.BaseModel):
-    id: str
-    name: Annotated[str, Personal("id")]
-
-
-class PydanticUnion(pydantic.BaseModel):
-    who: PydanticGuest | PydanticPart
-
-
-@pytest.mark.parametrize(
-    ("cls", "problem"),
-    [
-        (NoSubject, r"NoSubject\.email is personal, but does not say whose"),
-        (WrongSubject, "'customer' is no field"),
-        (PersonalSubject, "is personal itself"),
-        (NoPlaceholder, r"NoPlaceholder\.born does not say what it reads as"),
-        (WrongPlaceholder, "can't read as 'never'"),
-        (ConstrainedPlaceholder, r"can't read as '\(erased\)'"),
-        (PydanticConstrained, r"can't read as '\(erased\)'"),
-        (WithinList, "Mark the field as a whole"),
-        (WithinNamedTuple, "can't be found within"),
-        (AsArray, "written as an array"),
-        (TakesHeader, "can be stored as"),
-        (PydanticUnion, "can't be told apart"),
-    ],
-)
-def test_a_mark_that_would_not_do_is_refused_when_its_type_is_registered(
-    cls: type, problem: str
-) -> None:
-    with pytest.raises(MessageTypeError, match=problem):
-        form_of(cls)
-
-
-class OptionalSubject(Event):
-    customer_id: str | None
-    email: Annotated[str | None, Personal("customer_id")]
-
-
-async def test_a_personal_value_without_a_subject_is_refused() -> None:
-    async with store_of(MemoryStorage(), new_personal_data(), OptionalSubject) as store:
-        await store.append("app.x-1", [OptionalSubject(None, None)], expected=ANY)
-
-        for subject in (None, "", "x" * 501):
-            with pytest.raises(SerializationError) as refused:
-                await store.append("app.x-1", [OptionalSubject(subject, SECRET)], expected=ANY)
-            assert SECRET not in str(refused.value)
-
-
-class OwnSerializer(pydantic.BaseModel):
-    id: str
-    email: Annotated[str, Personal("id")] = pydantic.Field(
-        validation_alias=pydantic.AliasChoices("mail", "email")
-    )
-
-    @pydantic.model_serializer
-    def written(self) -> dict[str, str]:
-        return {"id": self.id, "mail": self.email}
-
-
-async def test_a_personal_field_that_is_not_found_in_the_text_is_refused() -> None:
-    event = OwnSerializer.model_validate({"id": "ada", "email": SECRET})
-    async with store_of(MemoryStorage(), new_personal_data(), OwnSerializer) as store:
-        with pytest.raises(SerializationError, match="'email' is not found"):
-            await store.append("app.x-1", [event], expected=ANY)
-
-
-class Numbers(Event):
-    id: str
-    email: Annotated[str, Personal("id")]
-    score: float = 0.0
-
-
-class Diagnosed(pydantic.BaseModel):
-    id: str
-    code: Annotated[int, Personal("id", erased=0)]
-
-
-def whole(error: BaseException | None) -> str:
-    """Return all that a log shows of *error*."""
-    text = ""
-    while error is not None:
-        text += f"{error!r} {error}"
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return text
-
-
-@pytest.mark.parametrize(
-    "event",
-    [
-        Numbers("ada", SECRET, float("nan")),
-        Numbers("ada", SECRET.encode()),  # type: ignore[arg-type] # the test itself
-        Diagnosed.model_construct(id="ada", code=SECRET),
-    ],
-)
-async def test_errors_show_nothing_of_an_event_with_personal_fields(event: object) -> None:
-    async with store_of(MemoryStorage(), new_personal_data(), type(event)) as store:
-        with pytest.raises(RoundTripError) as refused:
-            await store.append("app.x-1", [event], expected=ANY)
-
-    assert SECRET not in whole(refused.value)
-    assert "b'ada" not in whole(refused.value)
-
-
-class DiagnosedBefore(pydantic.BaseModel):
-    id: str
-    code: Annotated[str, Personal("id")]
-
-
-async def test_errors_of_reading_show_nothing_either() -> None:
-    storage, personal = MemoryStorage(), new_personal_data()
-    before = EventStore(storage, personal_data=personal)
-    async with before:
-        before.codec.registry.register(DiagnosedBefore)
-        await before.append("app.x-1", [DiagnosedBefore(id="ada", code=SECRET)], expected=ANY)
-        (stored,) = await before.storage.read_stream("app.x-1")
-        now = store_of(storage, personal, Diagnosed)
-
-        with pytest.raises(SerializationError) as refused:
-            now.codec.decode("app.diagnosed", 1, stored.data)
-
-    assert SECRET not in whole(refused.value)
-
-
-def test_a_mark_shows_what_it_says() -> None:
-    assert [repr(Personal("id")), repr(Personal()), repr(Subject())] == [
-        "Personal('id')",
-        "Personal()",
-        "Subject()",
-    ]

@@ -6,6 +6,7 @@ from headwater.adapters.storage.memory import MemoryStorage
 from headwater.serialization.codec import EventCodec
 from headwater.serialization.registry import TypeRegistry
 from headwater.unit_of_work.units import Units
+from tests.unit_of_work.counting import CountingStorage
 from tests.unit_of_work.shop import Customer, Product
 
 
@@ -22,3 +23,10 @@ async def units(storage: MemoryStorage) -> Units:
     units = Units(storage, codec=EventCodec(TypeRegistry()))
     await units.prepare(aggregates=[Customer], models=[Product])
     return units
+
+
+@pytest.fixture
+async def counting() -> CountingStorage:
+    storage = CountingStorage()
+    await storage.open()
+    return storage
