@@ -13,7 +13,7 @@ from headwater.errors import ConfigurationError
 from headwater.operations.recovering import Consumer
 from headwater.ports.storage import Storage
 from headwater.serialization.codec import EventCodec
-from headwater.serialization.personal.sealed_storage import SealedStorage
+from headwater.serialization.personal.sealed_storage import as_stored
 
 
 class LoadedApp(msgspec.Struct, frozen=True):
@@ -44,11 +44,6 @@ class LoadedApp(msgspec.Struct, frozen=True):
             for one in self.catalogue.subscriptions
             if as_stored(one.storage) is storage
         }
-
-
-def as_stored(storage: Storage) -> Storage:
-    """Return *storage* without what makes personal data readable."""
-    return storage.inner if isinstance(storage, SealedStorage) else storage
 
 
 def load_app(name: str) -> LoadedApp:

@@ -15,6 +15,7 @@ from headwater.operations.listing import all_streams
 from headwater.operations.progress import Progress, no_progress
 from headwater.ports.log import WHOLE_LOG, StoredEvent, StreamInfo, StreamState
 from headwater.ports.storage import Storage
+from headwater.serialization.personal.sealed_storage import as_stored
 
 _NEWEST_EVENTS: Final = 1000
 """How many events of a stream are read at a time to find the last up to a position."""
@@ -50,6 +51,7 @@ async def export_log(
         ExportFileError: *path* is no export, is damaged, or is of another log.
         StorageError: the storage can't be read.
     """
+    storage = as_stored(storage)
     writer = await asyncio.to_thread(
         ExportWriter, path, head=await storage.head(), exported_at=microseconds_since_epoch(at)
     )

@@ -12,6 +12,7 @@ from headwater.operations.export_file import Chunk, ExportReader, is_finished
 from headwater.operations.progress import Progress, no_progress
 from headwater.ports.log import PAGE_EVENTS_MAX, WHOLE_LOG, StoredEvent, StreamInfo
 from headwater.ports.storage import Storage
+from headwater.serialization.personal.sealed_storage import as_stored
 
 _Decoded = tuple[Chunk, Sequence[StoredEvent], Sequence[StreamInfo]]
 _NOBODY_ELSE: Final = "An import needs a storage that holds nothing, and nobody else writing to it."
@@ -47,7 +48,7 @@ async def import_log(target: Storage, path: Path, *, progress: Progress = no_pro
         raise ExportFileError(f"{path} is no finished export; run the export again to go on.")
     reader = await asyncio.to_thread(ExportReader, path)
     try:
-        return await _Import(target, reader, path, progress).run()
+        return await _Import(as_stored(target), reader, path, progress).run()
     finally:
         await asyncio.to_thread(reader.close)
 

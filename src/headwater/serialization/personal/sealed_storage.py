@@ -195,6 +195,11 @@ class SealedStorage(Passing):
         ]
 
 
+def as_stored(storage: Storage) -> Storage:
+    """Return *storage* without what makes personal data readable."""
+    return storage.inner if isinstance(storage, SealedStorage) else storage
+
+
 def _replaced(all_of: tuple[T, ...], by_identity: Mapping[int, T]) -> tuple[T, ...]:
     return tuple(by_identity.get(id(one), one) for one in all_of)
 
