@@ -1,7 +1,5 @@
-"""How much is committed at once, and how many may wait for it."""
+"""How much is committed at once."""
 
-import asyncio
-from collections import deque
 from typing import Final
 
 GROUP_COMMITS_MAX: Final = 512
@@ -15,49 +13,23 @@ EACH_COMMITS_MIN: Final = 8
 """So many commits are tried one by one after one that was not as expected; then twice as many
 each time that it happens again in one group."""
 
+GROUP_BYTES_MAX: Final = 8 * 1024 * 1024
+"""A transaction takes no commit more that would bring it above so many bytes of data, headers,
+row data and outcomes. One that is larger goes alone."""
+
+COMMIT_BYTES_MAX: Final = 128 * 1024 * 1024
+"""The most bytes of data, headers, row data and outcomes of one commit; one message to the server
+can't be longer than 1 GiB, and a server that is busy with one can't do much else."""
+
 TRIES_MAX: Final = 3
-"""How often a commit is tried that others were in the way of, each time with a lock timeout."""
+"""How often a commit is tried by itself that others were in the way of."""
+
+LOCK_WAITS_MAX: Final = 2
+"""How many times `PostgresSettings.lock_seconds` all commits of a group together wait for locks
+of others."""
+
+LOCK_MS_MIN: Final = 10
+"""How long a commit waits for a lock once its group has waited for as long as it may: others held
+on to something, though perhaps not to what this one needs."""
 
 
-class Room:
-    """A number of places; whoever finds none free waits, and gets one in order of arrival.
-
-    An `asyncio.Semaphore` that takes no coroutine where there is room, which is on every commit.
-    """
-
-    __slots__ = ("_free", "_waiting")
-
-    def __init__(self, places: int) -> None:
-        self._free = places
-        self._waiting: deque[asyncio.Future[None]] = deque()
-
-    def enter_now(self) -> bool:
-        """Take a place if one is free and nobody waits for it."""
-        if self._free <= 0 or self._waiting:
-            return False
-        self._free -= 1
-        return True
-
-    async def enter(self) -> None:
-        """Take a place, after all who wait already."""
-        if self.enter_now():
-            return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
-        entered = False
-        try:
-            await turn
-            entered = True
-        finally:
-            # Cancelled just when a place was given: it goes to the next.
-            if not entered and not turn.cancelled():
-                self.leave(1)
-
-    def leave(self, places: int) -> None:
-        """Give *places* back."""
-        self._free += places
-        while self._free > 0 and self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                self._free -= 1
-                turn.set_result(None)

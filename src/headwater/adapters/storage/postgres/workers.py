@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Final
 
+from headwater.adapters.room import Room
 from headwater.adapters.storage.postgres.collection import Collection
 from headwater.adapters.storage.postgres.connections import Readers
-from headwater.adapters.storage.postgres.limits import Room
 from headwater.adapters.storage.postgres.log import LogStatements
 from headwater.adapters.storage.postgres.news import News
 from headwater.adapters.storage.postgres.outbox_mover import OutboxMover

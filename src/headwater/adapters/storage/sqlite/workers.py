@@ -5,10 +5,10 @@ import os
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
+from headwater.adapters.room import Room
 from headwater.adapters.storage.sqlite.collection import Collection
 from headwater.adapters.storage.sqlite.news import News
 from headwater.adapters.storage.sqlite.readers import Readers
-from headwater.adapters.storage.sqlite.room import Room
 from headwater.adapters.storage.sqlite.settings import SqliteSettings
 from headwater.adapters.storage.sqlite.writer import Writer
 from headwater.clock import Clock
