@@ -31,5 +31,3 @@ of others."""
 LOCK_MS_MIN: Final = 10
 """How long a commit waits for a lock once its group has waited for as long as it may: others held
 on to something, though perhaps not to what this one needs."""
-
-
