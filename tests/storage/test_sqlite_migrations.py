@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 from headwater.adapters.storage.sqlite import SqliteStorage, schema
-from headwater.errors import CheckpointConflictError, IdempotencyConflictError
+from headwater.adapters.storage.sqlite.failures import translated
+from headwater.errors import (
+    CheckpointConflictError,
+    IdempotencyConflictError,
+    SchemaVersionError,
+)
 from headwater.ports.changes import Appended, Changes, CheckpointMove, Committed
 from headwater.ports.log import LogFilter, StreamInfo, StreamState
 from headwater.ports.storage import Checkpoint, StoredReceipt
@@ -40,6 +45,19 @@ WRITTEN_AT_1: Sequence[tuple[str, Sequence[object]]] = (
     ("UPDATE headwater_head SET position = 2, row_version = 7, recorded_at = 5", ()),
     ("INSERT INTO headwater_receipts VALUES ('orders', ?, x'64', 'null', 2)", (MESSAGE,)),
     ("INSERT INTO headwater_checkpoints VALUES ('totals', 0, 2), ('totals', 1, 0)", ()),
+)
+
+# What code of version 1 begins with: each commit, each commit within a transaction of the
+# user's, each look at the head, and each page of the log.
+BEGINS_AT_1 = (
+    "SELECT position, row_version, recorded_at, (SELECT max(id) FROM headwater_events), "
+    "(SELECT json_group_array(coalesce("
+    "(SELECT max(version) FROM headwater_events WHERE stream_id = stream.value), 0)) "
+    "FROM json_each('[]') AS stream) FROM headwater_head",
+    "UPDATE headwater_head SET position = position",
+    "SELECT position FROM headwater_head",
+    "SELECT json_group_array(json_array(position)), (SELECT position FROM headwater_head) "
+    "FROM (SELECT * FROM headwater_events WHERE position > 0 ORDER BY position LIMIT 9)",
 )
 
 
@@ -123,3 +141,34 @@ async def test_a_migrated_file_has_the_tables_of_a_new_one(path: Path, tmp_path:
         await storage.close()
 
     assert columns(path) == columns(new)
+
+
+@pytest.mark.parametrize("statement", BEGINS_AT_1)
+async def test_code_from_before_that_has_the_file_open_fails_at_its_next_commit_or_page(
+    path: Path, statement: str
+) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as old:
+        old.execute(statement)  # Prepared, and kept so, as that code does.
+        storage = SqliteStorage(path)
+        await storage.open()
+
+        with pytest.raises(sqlite3.OperationalError) as caught:
+            old.execute(statement)
+
+        told = translated(caught.value, path, busy_seconds=1)
+        assert isinstance(told, SchemaVersionError)
+        assert "headwater_head" in str(told)
+        await storage.close()
+
+
+async def test_a_view_of_somebody_else_that_is_broken_does_not_keep_a_file_from_being_migrated(
+    path: Path,
+) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("CREATE VIEW report AS SELECT gone FROM nowhere")
+
+    storage = SqliteStorage(path)
+    await storage.open()
+
+    assert await storage.head() == 2
+    await storage.close()

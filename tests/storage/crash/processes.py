@@ -68,7 +68,7 @@ def check_file(path: Path, acks: Sequence[Acknowledged]) -> dict[int, bytes]:
         ).fetchall()
         rows = dict(connection.execute("SELECT _key, version FROM progress"))
         tags = connection.execute("SELECT count(*) FROM headwater_event_tags").fetchone()
-        head = connection.execute("SELECT position FROM headwater_head").fetchone()
+        head = connection.execute("SELECT position FROM headwater_latest").fetchone()
 
     assert [position for position, *_ in events] == list(range(1, len(events) + 1))
     assert head == (len(events),)

@@ -46,7 +46,7 @@ _LOOK: Final = (
     "(SELECT json_group_array(json_array(known.stream_id, known.version, known.state)) "
     "FROM json_each(?1) AS stream "
     "CROSS JOIN headwater_streams AS known ON known.stream_id = stream.value) END "
-    "FROM headwater_head"
+    "FROM headwater_latest"
 )
 _decode_versions: Final = msgspec.json.Decoder(list[int]).decode
 _decode_states: Final = msgspec.json.Decoder(list[tuple[str, int, str]]).decode
@@ -242,7 +242,7 @@ class Batch:
         head, row_version = self._log.head, self._rows.row_version
         if (head, row_version) != (self.head_before, self._row_version_before):
             cursor.execute(
-                "UPDATE headwater_head SET position = ?, row_version = ?, recorded_at = ?",
+                "UPDATE headwater_latest SET position = ?, row_version = ?, recorded_at = ?",
                 (head, row_version, self._recorded_at),
             )
 

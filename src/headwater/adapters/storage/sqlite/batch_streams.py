@@ -83,12 +83,22 @@ class StreamsOverlay:
         for stream_id, version in self._versions.items():
             below = self.erased_below.get(stream_id, 0)
             if below > 1:
-                execute(_KEEP_ERASED, (self._now, stream_id, below))
-                execute(_ERASE, (stream_id, below))
+                erase_below(self._cursor, stream_id, below, now=self._now)
             state = self._states.get(stream_id, StreamState.OPEN)
             archived = state is StreamState.ARCHIVED
             execute(_MARK, (archived, stream_id, archived))
             if version or state is not StreamState.OPEN:
-                execute(_KEEP_STATE, (stream_id, version, state.value))
+                keep_state(self._cursor, stream_id, version, state)
             else:
                 execute(_FORGET_STATE, (stream_id,))
+
+
+def erase_below(cursor: sqlite3.Cursor, stream_id: str, version: int, *, now: int) -> None:
+    """Erase the events of a stream below *version*; what keeps them from coming again stays."""
+    cursor.execute(_KEEP_ERASED, (now, stream_id, version))
+    cursor.execute(_ERASE, (stream_id, version))
+
+
+def keep_state(cursor: sqlite3.Cursor, stream_id: str, version: int, state: StreamState) -> None:
+    """Note that a stream has come to *version* and is in *state*, whatever events it has."""
+    cursor.execute(_KEEP_STATE, (stream_id, version, state.value))

@@ -50,7 +50,7 @@ _ID_AT: Final = (
 )
 _HEAD_AND_IDS: Final = (
     f"(SELECT json_array(head.position, hex({_ID_AT.format('min(head.position, ?)')}), "
-    f"hex({_ID_AT.format('?')})) FROM headwater_head AS head)"
+    f"hex({_ID_AT.format('?')})) FROM headwater_latest AS head)"
 )
 _decode_head_and_ids: Final = msgspec.json.Decoder(tuple[int, str, str]).decode
 _decode_tags: Final = msgspec.json.Decoder(tuple[str, ...]).decode
@@ -60,7 +60,7 @@ _decode_texts: Final = msgspec.json.Decoder(list[str]).decode
 
 def select_head(cursor: sqlite3.Cursor) -> int:
     """Return the log's last position."""
-    (head,) = cursor.execute("SELECT position FROM headwater_head").fetchone()
+    (head,) = cursor.execute("SELECT position FROM headwater_latest").fetchone()
     return int(head)
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from headwater.adapters.storage.sqlite.batch_streams import erase_below, keep_state
 from headwater.adapters.storage.sqlite.connections import writing
 from headwater.adapters.storage.sqlite.file import SqliteFile
 from headwater.adapters.storage.sqlite.schema import EVENT_COLUMNS
@@ -23,16 +24,6 @@ _VERSIONS: Final = (
     "coalesce((SELECT max(version) FROM headwater_events WHERE stream_id = stream.value), 0), "
     "coalesce((SELECT version FROM headwater_streams WHERE stream_id = stream.value), 0)) "
     "FROM json_each(?) AS stream"
-)
-_KEEP_ERASED: Final = (
-    "INSERT INTO headwater_erased (position, stream_id, version, id, type, tags, erased_at) "
-    "SELECT position, stream_id, version, id, type, tags, ? FROM headwater_events "
-    "WHERE stream_id = ? AND version < ?"
-)
-_ERASE: Final = "DELETE FROM headwater_events WHERE stream_id = ? AND version < ?"
-_KEEP_STATE: Final = (
-    "INSERT INTO headwater_streams (stream_id, version, state) VALUES (?, ?, ?) "
-    "ON CONFLICT (stream_id) DO UPDATE SET version = excluded.version, state = excluded.state"
 )
 
 
@@ -66,7 +57,8 @@ def _is_done(cursor: sqlite3.Cursor, events: Sequence[StoredEvent], head: int) -
     if not events:
         return False
     stored_head, last = cursor.execute(
-        "SELECT position, (SELECT id FROM headwater_events WHERE position = ?) FROM headwater_head",
+        "SELECT position, (SELECT id FROM headwater_events WHERE position = ?) "
+        "FROM headwater_latest",
         (events[-1].position,),
     ).fetchone()
     return bool(stored_head == head and last == events[-1].id)
@@ -80,7 +72,7 @@ def _check(
     head: int,
 ) -> None:
     stored_head, recorded_at = cursor.execute(
-        "SELECT position, recorded_at FROM headwater_head"
+        "SELECT position, recorded_at FROM headwater_latest"
     ).fetchone()
     versions = _versions(cursor, {*restored.first, *(info.stream_id for info in streams)})
     restored.check_stored(
@@ -126,21 +118,20 @@ def _write(
     for info in streams:
         _write_stream(cursor, info, now)
     cursor.execute(
-        "UPDATE headwater_head SET position = ?, recorded_at = max(recorded_at, ?)",
+        "UPDATE headwater_latest SET position = ?, recorded_at = max(recorded_at, ?)",
         (head, events[-1].recorded_at if events else 0),
     )
 
 
 def _write_stream(cursor: sqlite3.Cursor, info: StreamInfo, now: int) -> None:
     below = info.first_version or info.version + 1
-    cursor.execute(_KEEP_ERASED, (now, info.stream_id, below))
-    cursor.execute(_ERASE, (info.stream_id, below))
+    erase_below(cursor, info.stream_id, below, now=now)
     state = StreamState.OPEN if info.state is StreamState.STAGED else info.state
     cursor.execute(
         "UPDATE headwater_events SET archived = ? WHERE stream_id = ?",
         (state is StreamState.ARCHIVED, info.stream_id),
     )
-    cursor.execute(_KEEP_STATE, (info.stream_id, info.version, state.value))
+    keep_state(cursor, info.stream_id, info.version, state)
 
 
 def _row(event: StoredEvent) -> tuple[Any, ...]:

@@ -125,6 +125,18 @@ _SECOND: Final = (
     "UPDATE headwater_receipts SET recorded_at = strftime('%s', 'now') * 1000000",
     "CREATE INDEX headwater_receipts_by_time ON headwater_receipts (recorded_at)",
     "ALTER TABLE headwater_checkpoints ADD COLUMN event_id BLOB",
+    # Code from before that has the file open knows nothing of all this: it would append to
+    # closed streams and leave stale ids beside checkpoints. It looks at the head for each commit
+    # and each page, so under another name it finds nothing and says so.
+    f"""CREATE TABLE headwater_latest (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        position INTEGER NOT NULL,
+        row_version INTEGER NOT NULL,
+        recorded_at INTEGER NOT NULL
+    ) {table_options()}""",
+    "INSERT INTO headwater_latest SELECT one, position, row_version, recorded_at "
+    "FROM headwater_head",
+    "DROP TABLE headwater_head",
 )
 
 MIGRATIONS: Final = (_FIRST, _SECOND)

@@ -37,7 +37,7 @@ def commit_within(
         connection.execute(f"SAVEPOINT {_SAVEPOINT}")
         try:
             # Takes the lock for writing before anything is looked at.
-            connection.execute("UPDATE headwater_head SET position = position")
+            connection.execute("UPDATE headwater_latest SET position = position")
             (outcome,) = Batch(connection, [changes], now=now, collections=collections).apply()
         except BaseException:
             connection.execute(f"ROLLBACK TO {_SAVEPOINT}")
