@@ -6,6 +6,7 @@ from uuid import UUID
 
 from headwater.domain.aggregate import Aggregate
 from headwater.domain.identity import stream_id
+from headwater.domain.state import copied
 from headwater.errors import ConcurrencyError, HistoryUnavailableError, UnitOfWorkError
 from headwater.ports.changes import RowChange
 from headwater.ports.rows import CollectionSpec
@@ -98,7 +99,8 @@ class AggregateType(Generic[A]):
         aggregate = stored.aggregate
         if around.sealed:
             aggregate = aggregate or self.cls(id)
-            aggregate.replay([sealed.event for sealed in around.sealed])
+            # A state may take over a list of an event and change it later; what happened stays.
+            aggregate.replay([copied(sealed.event, {}) for sealed in around.sealed])
         return Tracked(
             stored.stream_id,
             aggregate,

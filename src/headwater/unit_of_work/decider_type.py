@@ -10,6 +10,7 @@ from headwater.domain.identity import stream_id
 from headwater.streams import ExpectedVersion
 from headwater.unit_of_work.difference import Difference, difference
 from headwater.unit_of_work.folding import DeciderFolding
+from headwater.unit_of_work.pending_events import as_read
 from headwater.unit_of_work.snapshot_taking import StreamSources
 from headwater.unit_of_work.state_cache import StateCache
 from headwater.unit_of_work.stream_states import Loaded, StreamStates
@@ -57,8 +58,10 @@ class DeciderType(Generic[C, S, E]):
         """
         stream = self.stream_id(id)
         loaded = await self._states.load(stream, id)
-        pending = cast("list[E]", unit.appends.events_of(stream))
-        state = self._decider.fold_on(loaded.state, pending, after=loaded.version)
+        pending = unit.appends.events_of(stream)
+        codec = self._sources.codec
+        read = [cast("E", part) for event in pending for _, part in as_read(event, codec)]
+        state = self._decider.fold_on(loaded.state, read, after=loaded.version)
         events = tuple(self._decider.decide(command, state))
         expected = ExpectedVersion.exactly(loaded.version + len(pending))
         unit.append(stream, *events, expected=expected)

@@ -2,18 +2,18 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from headwater.domain.appliers import event_name
 from headwater.domain.decision_model import DecisionModel, EventCriteria
 from headwater.errors import ConfigurationError, UnitOfWorkError
-from headwater.messages import RawEvent
 from headwater.ports.changes import TagCondition
 from headwater.ports.log import Log, LogFilter, LogPage, StoredEvent
 from headwater.serialization.codec import EventCodec
 from headwater.serialization.foreign import is_record_class
+from headwater.unit_of_work.pending_events import as_read
 from headwater.unit_of_work.tracking import Sealed
 
 M = TypeVar("M", bound=DecisionModel)
@@ -70,10 +70,8 @@ class Decisions:
             raise _nobody_knows(types)
         self._required.append(TagCondition(tuple(tags), after, names))
 
-    async def load(self, model: M, *, guarded: bool) -> M:
+    async def load(self, model: M) -> M:
         """Fold into *model* what is stored and what its unit has collected.
-
-        With *guarded* the commit will compare it.
 
         Raises:
             ConfigurationError: no event of a criterion's types is known.
@@ -83,17 +81,16 @@ class Decisions:
         criteria = tuple([self._criterion(each) for each in model.criteria])
         stored, position = await self._read(criteria)
         model.begin(position)
-        for event in stored:
-            for part, payload in self._codec.read(event):
+        for record in stored:
+            for part, payload in self._codec.read(record):
                 if any(each.meets(part.type, part.tags) for each in criteria):
                     model.apply(payload, stream_id=part.stream_id, version=part.version)
         seen: list[bytes] = []
         for stream_id, sealed in self._pending():
             seen.append(sealed.id)
-            if self._meets(criteria, sealed):
-                model.apply(sealed.event, stream_id=stream_id)
-        if guarded:
-            self._made.append(Decision(criteria, position, frozenset(seen)))
+            for event in self._counting(criteria, sealed):
+                model.apply(event, stream_id=stream_id)
+        self._made.append(Decision(criteria, position, frozenset(seen)))
         return model
 
     def merge(self, child: "Decisions") -> None:
@@ -104,7 +101,7 @@ class Decisions:
         """
         for decision in child._made:
             for stream_id, sealed in self._pending():
-                if sealed.id not in decision.seen and self._meets(decision.criteria, sealed):
+                if sealed.id not in decision.seen and self._counting(decision.criteria, sealed):
                     raise UnitOfWorkError(
                         f"{event_name(sealed.event)} was appended to {stream_id!r} while a "
                         f"handler that ran in parallel decided without it. Publish sequentially."
@@ -145,13 +142,15 @@ class Decisions:
     async def _page(self, after: int, where: LogFilter) -> LogPage:
         return await self._log.read_log(after=after, where=where, limit=DECISION_PAGE_EVENTS)
 
-    def _meets(self, criteria: Sequence[Criterion], sealed: Sealed) -> bool:
-        event = sealed.event
-        if isinstance(event, RawEvent):
-            type_ = event.type
-        else:
-            type_ = self._codec.registry.name_of(type(event))
-        return any(each.meets(type_, sealed.tags) for each in criteria)
+    def _counting(self, criteria: Sequence[Criterion], sealed: Sealed) -> list[Any]:
+        """Return which of the events that *sealed* will be read as meet any of *criteria*."""
+        if not any(each.tags.issubset(sealed.tags) for each in criteria):
+            return []
+        return [
+            event
+            for type, event in as_read(sealed.event, self._codec)
+            if any(each.meets(type, sealed.tags) for each in criteria)
+        ]
 
     def _criterion(self, criteria: EventCriteria) -> Criterion:
         registry = self._codec.registry

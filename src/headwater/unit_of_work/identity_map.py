@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from headwater.domain.state import copied
 from headwater.errors import ConcurrencyError, UnitOfWorkError
 from headwater.streams import ExpectedVersion
 from headwater.unit_of_work.tracking import Sealed, Tracked
@@ -69,5 +70,7 @@ class IdentityMap:
             self._tracked[key] = theirs
             return
         for sealed in theirs.written:
-            mine.aggregate.record(sealed.event, occurred_at=sealed.occurred_at, tags=sealed.tags)
+            # Its state may take over a list of the event and change it later.
+            event = copied(sealed.event, {})
+            mine.aggregate.record(event, occurred_at=sealed.occurred_at, tags=sealed.tags)
         mine.sealed += theirs.written

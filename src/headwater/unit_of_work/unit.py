@@ -153,7 +153,7 @@ class UnitOfWork(Lifetime):
             UnknownEventError, ApplyError: as `DecisionModel.apply`.
         """
         self.check_open()
-        return await self._decisions.load(model, guarded=not self.reads_only)
+        return await self._decisions.load(model)
 
     async def decide(
         self, decider: Decider[C, S, E], id: UUID | str | int, command: C
