@@ -50,14 +50,14 @@ WRITTEN_AT_1: Sequence[tuple[str, Sequence[object]]] = (
 # What code of version 1 begins with: each commit, each commit within a transaction of the
 # user's, each look at the head, and each page of the log.
 BEGINS_AT_1 = (
-    "SELECT position, row_version, recorded_at, (SELECT max(id) FROM headwater_events), "
-    "(SELECT json_group_array(coalesce("
-    "(SELECT max(version) FROM headwater_events WHERE stream_id = stream.value), 0)) "
-    "FROM json_each('[]') AS stream) FROM headwater_head",
+    """SELECT position, row_version, recorded_at, (SELECT max(id) FROM headwater_events),
+        (SELECT json_group_array(coalesce(
+            (SELECT max(version) FROM headwater_events WHERE stream_id = stream.value), 0))
+        FROM json_each('[]') AS stream) FROM headwater_head""",
     "UPDATE headwater_head SET position = position",
     "SELECT position FROM headwater_head",
-    "SELECT json_group_array(json_array(position)), (SELECT position FROM headwater_head) "
-    "FROM (SELECT * FROM headwater_events WHERE position > 0 ORDER BY position LIMIT 9)",
+    """SELECT json_group_array(json_array(position)), (SELECT position FROM headwater_head)
+        FROM (SELECT * FROM headwater_events WHERE position > 0 ORDER BY position LIMIT 9)""",
 )
 
 

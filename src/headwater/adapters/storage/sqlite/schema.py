@@ -134,8 +134,7 @@ _SECOND: Final = (
         row_version INTEGER NOT NULL,
         recorded_at INTEGER NOT NULL
     ) {table_options()}""",
-    "INSERT INTO headwater_latest SELECT one, position, row_version, recorded_at "
-    "FROM headwater_head",
+    "INSERT INTO headwater_latest SELECT * FROM headwater_head",
     "DROP TABLE headwater_head",
 )
 
