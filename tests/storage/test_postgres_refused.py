@@ -122,6 +122,30 @@ async def test_a_statement_that_is_broken_off_is_told_as_such(
         assert (await storage.commit(appending("order-1", new_event()))).position == 1
 
 
+@pytest.mark.parametrize("breaks_off", ["the storage", "the caller"])
+async def test_a_read_that_is_broken_off_does_not_go_on_in_the_server(
+    settings: PostgresSettings, sql: Connection, breaks_off: str
+) -> None:
+    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = $1::text::regclass"
+    events = f"{settings.schema}.events"
+    seconds = SHORT if breaks_off == "the storage" else 60
+    async with opened(replace(settings, command_seconds=seconds)) as storage:
+        async with sql.transaction():
+            await sql.execute(f"LOCK TABLE {events}")
+            reading = asyncio.ensure_future(storage.read_log())
+            while not await sql.fetchval(waits, events):  # noqa: ASYNC110 - a server is waited for
+                await asyncio.sleep(0.001)
+            if breaks_off == "the caller":
+                reading.cancel()
+            with pytest.raises((StorageUnavailableError, asyncio.CancelledError)):
+                await reading
+
+            while await sql.fetchval(waits, events):  # noqa: ASYNC110 - a server is waited for
+                await asyncio.sleep(0.001)
+
+        assert (await storage.read_log()).events == ()
+
+
 async def test_idle_connections_that_the_server_ends_are_made_anew(
     settings: PostgresSettings, sql: Connection, role: str
 ) -> None:

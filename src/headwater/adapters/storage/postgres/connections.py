@@ -147,6 +147,7 @@ class Readers:
         self._places = asyncio.Semaphore(settings.readers)
         self._idle: list[Connection] = []
         self._busy: set[Connection] = set()
+        self._ending: dict[Connection, asyncio.Task[None]] = {}
         self._closed = False
 
     async def run(self, read: Read[_Result]) -> _Result:
@@ -179,13 +180,14 @@ class Readers:
         idle, self._idle = self._idle, []
         for connection in idle:
             await close(connection)
+        await asyncio.gather(*self._ending.values())
         for _ in range(self._settings.readers):
             self._places.release()
 
     def abandon(self) -> None:
         """Let go of all connections where the event loop was closed."""
         self._closed = True
-        for connection in (*self._idle, *self._busy):
+        for connection in (*self._idle, *self._busy, *self._ending):
             abandon(connection)
         self._idle.clear()
 
@@ -195,15 +197,25 @@ class Readers:
         connection = self._idle.pop() if self._idle else await connect(self._settings)
         self._busy.add(connection)
         try:
-            with let_go_of(connection):
-                if self._settings.pooled_by_pgbouncer:
-                    async with connection.transaction(isolation="read_committed"):
-                        return await read(connection)
-                return await read(connection)
+            if self._settings.pooled_by_pgbouncer:
+                async with connection.transaction(isolation="read_committed"):
+                    return await read(connection)
+            return await read(connection)
+        except (TimeoutError, asyncio.CancelledError):
+            self._end(connection)
+            raise
         finally:
             self._busy.discard(connection)
-            if not connection.is_closed():
+            if not connection.is_closed() and connection not in self._ending:
                 self._idle.append(connection)
+
+    def _end(self, connection: Connection) -> None:
+        """Close *connection* once the server has broken off what it did, if it answers at all.
+
+        Whoever got this connection next would have to wait for that.
+        """
+        self._ending[connection] = ending = asyncio.create_task(close(connection))
+        ending.add_done_callback(lambda _ending: self._ending.pop(connection))
 
     def _drop_idle(self) -> None:
         for connection in self._idle:

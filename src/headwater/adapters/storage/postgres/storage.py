@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from headwater.adapters.storage.postgres import collections, schema
+from headwater.adapters.storage.postgres.checks import checked_bytes
 from headwater.adapters.storage.postgres.collection import Collection
 from headwater.adapters.storage.postgres.failures import translated
 from headwater.adapters.storage.postgres.reading import ReadingStorage
@@ -57,10 +58,15 @@ class PostgresStorage(ReadingStorage, UpkeepStorage):
                 found = await schema.stored_status(connection, self.settings)
                 found.check()
                 opened.writable = found.writable
-                stored = await collections.stored_collections(connection, self.settings.schema)
+                stored = await collections.stored_collections(
+                    connection, self.settings.quoted_schema
+                )
             except Exception as error:
                 await opened.writer.connection.close()
                 raise translated(error, self.settings) from error
+            except asyncio.CancelledError:
+                opened.writer.connection.drop()
+                raise
             self._collections.clear()
             self._collections.update({one.spec.name: one for one in stored})
             opened.writer.start()
@@ -84,7 +90,11 @@ class PostgresStorage(ReadingStorage, UpkeepStorage):
     # ------------------------------------------------------------------------------ writing
 
     async def commit(self, changes: Changes) -> Committed:
-        """Write all of *changes* or nothing, as `Storage.commit` says."""
+        """Write all of *changes* or nothing, as `Storage.commit` says.
+
+        Raises:
+            LimitExceededError: it holds more than `COMMIT_BYTES_MAX`.
+        """
         opened = self._opened()
         for append in changes.appends:
             check_stream_id(append.stream_id)
@@ -102,9 +112,10 @@ class PostgresStorage(ReadingStorage, UpkeepStorage):
                 f"newer Headwater.",
                 where=self.settings.where,
             )
+        size = checked_bytes(changes)
         if not opened.room.enter_now():
             await opened.room.enter()
-        return await opened.writer.submit(changes)
+        return await opened.writer.submit(changes, size)
 
     async def open_subscription(
         self, name: str, *, partitions: int, start_after: int
@@ -126,12 +137,12 @@ class PostgresStorage(ReadingStorage, UpkeepStorage):
         """Make tables for the collections, as `Rows.prepare_collections` says."""
         self._opened()
         settings = self.settings
-        wanted = [Collection(spec, settings.schema) for spec in specs]
+        wanted = [Collection(spec, settings.quoted_schema) for spec in specs]
         await self._read(
             lambda connection: collections.prepare(
                 connection,
                 wanted,
-                schema=settings.schema,
+                schema=settings.quoted_schema,
                 lock_seconds=settings.lock_seconds,
             )
         )
