@@ -94,6 +94,25 @@ class PydanticUnion(pydantic.BaseModel):
     who: PydanticGuest | PydanticPart
 
 
+class PydanticComputed(pydantic.BaseModel):
+    id: str
+    name: Annotated[str, Personal("id")]
+
+    @pydantic.computed_field
+    def greeting(self) -> str:
+        return f"Dear {self.name}"
+
+
+class PydanticGreeted(pydantic.BaseModel):
+    """Is marked because of what is in it."""
+
+    who: PydanticGuest
+
+    @pydantic.computed_field
+    def greeting(self) -> str:
+        return f"Dear {self.who.name}"
+
+
 @pytest.mark.parametrize(
     ("cls", "problem"),
     [
@@ -109,6 +128,8 @@ class PydanticUnion(pydantic.BaseModel):
         (AsArray, "written as an array"),
         (TakesHeader, "can be stored as"),
         (PydanticUnion, "can't be told apart"),
+        (PydanticComputed, r"PydanticComputed\.greeting is computed"),
+        (PydanticGreeted, r"PydanticGreeted\.greeting is computed"),
     ],
 )
 def test_a_mark_that_would_not_do_is_refused_when_its_type_is_registered(

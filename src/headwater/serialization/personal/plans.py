@@ -160,6 +160,11 @@ class _Compiler:
         for name in (HEADER, VALUE):
             if name in stored.values():
                 raise MessageTypeError(f"{cls.__qualname__}: no field can be stored as {name!r}.")
+        for name in _computed_fields(cls):
+            raise MessageTypeError(
+                f"{cls.__qualname__}.{name} is computed, maybe out of personal fields, and would "
+                f"be stored as it is. Make it a property that is not written."
+            )
         hints = {name: hint for name, hint in hints_of(kind).items() if name in stored}
         for name, hint in hints.items():
             mark = mark_of(hint)
@@ -197,6 +202,11 @@ class _Compiler:
             ) from error
         shown = subject if around else stored[subject]
         return Marked(name, stored[name], shown, around, msgspec.Raw(placeholder))
+
+
+def _computed_fields(cls: Any) -> list[str]:
+    decorators = getattr(cls, "__pydantic_decorators__", None)
+    return [] if decorators is None else [*decorators.computed_fields]
 
 
 def _erased(mark: Personal, hint: Any, where: str) -> Any:
