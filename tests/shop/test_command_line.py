@@ -82,7 +82,8 @@ def test_bad_lines_are_told_and_the_others_processed(tmp_path: Path) -> None:
     [
         (("--input", "/nowhere/at-all.csv"), "No such file"),
         (("--orders", "few"), "neither a number nor 'all'"),
-        (("--storage", "postgres://db"), "No storage for 'postgres' URLs"),
+        (("--storage", "mysql://db"), "No storage for 'mysql' URLs"),
+        (("--storage", "postgres://db"), "names no user"),
     ],
 )
 def test_what_can_not_be_used_is_told(arguments: tuple[str, ...], said: str) -> None:
@@ -132,7 +133,8 @@ async def test_a_run_that_was_killed_is_finished_by_the_next(tmp_path: Path) -> 
     )
     async with EventStore(SqliteStorage(SqliteSettings(file))) as log:
         while await log.head() < 700:
-            await log.storage.wait_for_news(700, seconds=10)
+            assert killed.returncode is None, "it ended by itself"
+            await log.storage.wait_for_news(699, seconds=1)
         killed.kill()
         await killed.wait()
         assert 700 <= await log.head() < 3 * 1200
