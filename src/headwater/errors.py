@@ -208,6 +208,19 @@ class KeyStoreUnavailableError(KeyStoreError):
     """The store of keys can't be reached, or is busy; nothing was written. Try again."""
 
 
+class KeyStoreMismatchError(KeyStoreError):
+    """A storage is written with the keys of another key store than the one that is named."""
+
+    def __init__(self, keys: str, *, bound_to: str, problem: str) -> None:
+        self.keys, self.bound_to, self.problem = keys, bound_to, problem
+        super().__init__(
+            f"{keys} is not the key store of this storage, which is written with {bound_to}: "
+            f"{problem}. Is the keys' URL mistyped? Name the one that belongs here; one that was "
+            f"made by mistake can be deleted. Only if the right one is lost for good: headwater "
+            f"personal adopt (docs/forget-a-person.md)."
+        )
+
+
 class ValidationError(HeadwaterError):
     """A request does not meet its own constraints."""
 
@@ -348,7 +361,8 @@ class LogRewoundError(StorageError):
         self.who, self.position, self.head = who, position, head
         super().__init__(
             f"{who} stands at position {position}, but the log is not the one it read (head "
-            f"{head}). A backup was restored or a failover lost events; rebuild or reset it."
+            f"{head}). A backup was restored or a failover lost events. Stop the app and run: "
+            f"headwater db recover, which shows what is ahead of the log and brings it back."
         )
 
 

@@ -1,7 +1,7 @@
 """The event store: append and read, for those who want only that."""
 
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import datetime
 from types import TracebackType
 from typing import Any, TypeVar
@@ -102,15 +102,22 @@ class EventStore(StreamKeeper):
         self._personal = units.codec.registry.personal
 
     async def open(self) -> None:
-        """Open the storage, and the keys of personal data."""
-        if self._personal is not None:
-            await self._personal.open()
-        try:
+        """Open the storage, and the keys of personal data.
+
+        Raises:
+            KeyStoreMismatchError: the storage is written with other keys.
+            KeyStoreError, StorageError: one of them can't be used.
+        """
+        personal = self._personal
+        if personal is None:
             await self.storage.open()
-        except BaseException:
-            if self._personal is not None:
-                await self._personal.close()
-            raise
+            return
+        async with AsyncExitStack() as opened:
+            await opened.enter_async_context(personal)
+            opened.push_async_callback(self.storage.close)
+            await self.storage.open()
+            await personal.check(self.storage)
+            opened.pop_all()
 
     async def close(self) -> None:
         """Close the storage; commits and snapshots that wait are finished."""

@@ -208,20 +208,6 @@ async def test_a_text_that_was_moved_to_another_event_is_an_error(cellar: Cellar
             await payloads(store)
 
 
-async def test_a_key_store_that_never_knew_the_subject_is_an_error(cellar: Cellar) -> None:
-    async with cellar.store() as store:
-        await store.append("crm.customer-ada", [ADA], expected=ANY)
-    cellar.keys_file.unlink()
-
-    async with cellar.store() as store:
-        with pytest.raises(KeyStoreError, match="no key for subject 'ada'"):
-            await payloads(store)
-        # Nor is another key for the same subject taken for the right one.
-        await store.append("crm.customer-x", [CustomerRegistered("ada", "new@x.y")], expected=ANY)
-        with pytest.raises(KeyStoreError, match="not the one"):
-            await payloads(store)
-
-
 async def test_without_keys_personal_types_are_refused_and_sealed_events_not_misread(
     cellar: Cellar,
 ) -> None:

@@ -84,7 +84,7 @@ class TestSqlite(KeyStoreConformance):
         other.close()
         before = file.read_bytes()
 
-        with pytest.raises(KeyStoreError, match="not a key store"):
+        with pytest.raises(KeyStoreError, match="no key store of this version"):
             await SqliteKeyStore(file).open()
 
         assert file.read_bytes() == before

@@ -44,6 +44,7 @@ class Run:
 
         Raises:
             StorageError: a storage can't be used.
+            KeyStoreMismatchError: one is written with other keys.
         """
         around = wiring.around
         async with AsyncExitStack() as opened:
@@ -52,6 +53,8 @@ class Run:
             for storage in storages:
                 opened.push_async_callback(storage.close)
                 await storage.open()
+                if around.personal is not None:
+                    await around.personal.check(storage)
             await wiring.units.prepare(
                 aggregates=wiring.types.aggregates, models=wiring.types.models
             )

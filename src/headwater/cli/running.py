@@ -104,6 +104,7 @@ class Place:
                 yield storage
                 return
             async with keys:
+                await keys.check_noted(storage)
                 yield keys.around(storage)
 
     def _storage(self, *, new: bool) -> Storage:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from headwater.errors import LogRewoundError
 from headwater.ports.log import WHOLE_LOG, Log, LogFilter, LogPage
 from headwater.ports.storage import Checkpoint
+from headwater.serialization.personal.sealed_storage import SealedStorage
 
 
 class Cursor:
@@ -25,7 +26,7 @@ class Cursor:
         Raises:
             LogRewoundError: the log is another.
         """
-        return await self._read_after(self.at, where, limit)
+        return await self._read_after(self._log, self.at, where, limit)
 
     async def verify(self, places: Iterable[Checkpoint], *, head: int) -> None:
         """Pass if all *places* are of the log whose last position is *head*.
@@ -37,7 +38,7 @@ class Cursor:
         for place in sorted(set(places), key=position_of, reverse=True):
             self._check(place, head)
             if place.event_id is not None:
-                await self._read_after(place, WHOLE_LOG, 1)
+                await self._read_after(self._as_stored(), place, WHOLE_LOG, 1)
 
     def check_head(self, head: int) -> None:
         """Pass if a log whose last position is *head* can be the one that was read.
@@ -47,9 +48,16 @@ class Cursor:
         """
         self._check(self.at, head)
 
-    async def _read_after(self, place: Checkpoint, where: LogFilter, limit: int) -> LogPage:
+    def _as_stored(self) -> Log:
+        # Only ids are compared. An event that can't be decrypted is the trouble of those who take
+        # it, not of all.
+        return self._log.inner if isinstance(self._log, SealedStorage) else self._log
+
+    async def _read_after(
+        self, log: Log, place: Checkpoint, where: LogFilter, limit: int
+    ) -> LogPage:
         try:
-            page = await self._log.read_log(
+            page = await log.read_log(
                 after=place.position, after_id=place.event_id, where=where, limit=limit
             )
         except LogRewoundError as error:

@@ -14,6 +14,9 @@ class MemoryKeyStore:
         self._forgotten: dict[str, Forgotten] = {}
         self._open = False
 
+    def __repr__(self) -> str:
+        return "MemoryKeyStore()"
+
     async def open(self) -> None:
         """Be usable from now on."""
         self._open = True

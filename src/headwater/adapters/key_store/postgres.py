@@ -272,5 +272,6 @@ class PostgresKeyStore:
     def _error(self, kind: type[KeyStoreError], error: Exception) -> KeyStoreError:
         return kind(
             f"The key store {self._where} can't be used: {type(error).__name__}: {error}. "
-            f"Nothing was written that was not reported."
+            f"What was asked of it was not done, as far as is known; nothing was written to the "
+            f"storage."
         )

@@ -61,6 +61,9 @@ class SqliteKeyStore:
         self._thread: ThreadPoolExecutor | None = None
         self._file: tuple[int, int] | None = None
 
+    def __repr__(self) -> str:
+        return f"SqliteKeyStore({str(self.path)!r})"
+
     async def open(self) -> None:
         """Open the file, and make the table in it if it is new."""
         if self._thread is None:
@@ -182,7 +185,8 @@ def _set_up(connection: sqlite3.Connection, path: Path) -> None:
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if version > SCHEMA_VERSION or (application != _APPLICATION and tables):
         raise KeyStoreError(
-            f"{path} is not a key store, or was written by newer code. Nothing was changed in it."
+            f"{path} is no key store of this version: it is another database, such as a storage, "
+            f"or newer code wrote it. Nothing was changed in it. Keys stand in a file of their own."
         )
     if version < SCHEMA_VERSION:
         connection.execute("BEGIN IMMEDIATE")

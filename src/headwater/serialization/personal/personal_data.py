@@ -6,18 +6,27 @@ from types import TracebackType
 from typing import Final
 
 from headwater.clock import Clock, SystemClock, microseconds_since_epoch
-from headwater.errors import ConfigurationError, KeyStoreError
+from headwater.errors import (
+    ConfigurationError,
+    KeyStoreError,
+    KeyStoreMismatchError,
+)
 from headwater.metadata import current_context
-from headwater.ports.key_store import Forgotten, KeyStore, KeyWrapper, Ledger, WrappedKey
+from headwater.ports.key_store import Forgotten, KeyStore, KeyWrapper, Ledger
 from headwater.ports.storage import Storage
-from headwater.serialization.personal.cipher import require_cryptography
+from headwater.serialization.personal.binding import (
+    Binding,
+    check_same,
+    note_binding,
+    noted_binding,
+    subjects_in,
+)
+from headwater.serialization.personal.cipher import DataKey, require_cryptography
 from headwater.serialization.personal.ring import KEY_RING_KEYS_MAX, KEY_RING_SECONDS, KeyRing
-from headwater.serialization.personal.sealed_storage import SealedStorage
+from headwater.serialization.personal.rotation import rotated
+from headwater.serialization.personal.sealed_storage import SealedStorage, as_stored
 from headwater.serialization.personal.sealing import Sealing
 from headwater.serialization.personal.takes import checked_subject
-
-ROTATION_PAGE_KEYS: Final = 500
-"""How many keys are wrapped anew at a time."""
 
 DIGEST_SUBJECT: Final = "$digests"
 """The reserved subject whose key goes into the digests of messages with personal fields."""
@@ -60,6 +69,7 @@ class PersonalData:
         )
         self._sealing = Sealing(self._ring)
         self._digest_key: bytes | None = None
+        self._binding: Binding | None = None
         self._listeners: list[OnForgotten] = []
         self._forgetting, self._opening = asyncio.Lock(), asyncio.Lock()
         self._open_for = 0
@@ -81,16 +91,18 @@ class PersonalData:
         try:
             await self._store.open()
             await self.reapply()
-            self._digest_key = await self._loaded_digest_key()
+            own = await self._own_key()
         except BaseException:
             await self._close()
             raise
+        self._digest_key = own.derived(b"digest")
+        self._binding = Binding(own.name, repr(self._store))
 
-    async def _loaded_digest_key(self) -> bytes:
+    async def _own_key(self) -> DataKey:
         key = (await self._ring.keys((DIGEST_SUBJECT,), create=True))[DIGEST_SUBJECT]
         if key is None:
             raise KeyStoreError(f"The key store says that {DIGEST_SUBJECT!r} was forgotten.")
-        return key.derived(b"digest")
+        return key
 
     async def close(self) -> None:
         """Let go of the key store and of all keys in memory, once all who opened it did."""
@@ -100,7 +112,7 @@ class PersonalData:
                 await self._close()
 
     async def _close(self) -> None:
-        self._digest_key = None
+        self._digest_key = self._binding = None
         self._ring.clear()
         await self._store.close()
 
@@ -115,6 +127,61 @@ class PersonalData:
         traceback: TracebackType | None,
     ) -> None:
         await self.close()
+
+    # --------------------------------------------------------------------- which storage
+
+    async def check(self, storage: Storage) -> None:
+        """Pass if *storage* can be one that is written with these keys; both are open.
+
+        It notes with which when something personal is first written to it. Where nothing is
+        noted, the key store must have a key for somebody of whom something stands among its
+        first and last events. Nothing is written.
+
+        Raises:
+            KeyStoreMismatchError: it is written with the keys of another key store.
+            KeyStoreError: the key store can't be asked.
+            StorageError: the storage can't be read.
+        """
+        if await self.check_noted(storage):
+            return
+        subjects = await subjects_in(as_stored(storage))
+        known = await self._store.get(subjects)
+        strangers = subjects - known.keys()
+        if strangers and all(key.wrapped is None for key in known.values()):
+            problem = f"it has a key for none of those in the log, such as {min(strangers)!r}"
+            raise KeyStoreMismatchError(self._bound().where, bound_to="another", problem=problem)
+
+    async def check_noted(self, storage: Storage) -> bool:
+        """Compare what *storage* notes with these keys; return False if it notes nothing.
+
+        Raises: as `check`.
+        """
+        noted = await noted_binding(as_stored(storage))
+        if noted is not None:
+            check_same(noted, self._bound())
+        return noted is not None
+
+    async def adopt(self, storage: Storage) -> Binding | None:
+        """Note in *storage* that it is written with these keys from now on; return what it noted.
+
+        For when the former key store is lost for good. What was written with that can't be read:
+        it is an error still, until its subjects are forgotten.
+
+        Raises:
+            StorageError: the storage can't be used.
+        """
+        former = await noted_binding(as_stored(storage))
+        await note_binding(as_stored(storage), self._bound(), anew=True)
+        return former
+
+    async def _bind(self, storage: Storage) -> None:
+        own = self._bound()
+        check_same(await note_binding(storage, own, anew=False), own)
+
+    def _bound(self) -> Binding:
+        if self._binding is None:
+            raise ConfigurationError("PersonalData is not open. Use it as 'async with'.")
+        return self._binding
 
     # ------------------------------------------------------------------------- forgetting
 
@@ -207,29 +274,7 @@ class PersonalData:
         Raises:
             KeyStoreError: the key store can't be used, or a master key is missing.
         """
-        rewrapped, after = 0, ""
-        while page := await self._store.outdated(
-            self._wrapper.master, after=after, limit=ROTATION_PAGE_KEYS
-        ):
-            rewrapped += await self._store.rewrap(await self._wrapped_anew(page))
-            after = page[-1].subject
-            if progress is not None:
-                progress(rewrapped)
-        return rewrapped
-
-    async def _wrapped_anew(
-        self, page: Collection[WrappedKey]
-    ) -> list[tuple[WrappedKey, WrappedKey]]:
-        master = self._wrapper.master
-        pairs: list[tuple[WrappedKey, WrappedKey]] = []
-        for former in {key.master for key in page}:
-            keys = {k.subject: k for k in page if k.master == former and k.wrapped is not None}
-            secrets = await self._wrapper.unwrap(
-                former, {subject: key.wrapped or b"" for subject, key in keys.items()}
-            )
-            wrapped = await self._wrapper.wrap(secrets)
-            pairs += [(keys[s], WrappedKey(s, master, wrapped[s])) for s in keys]
-        return pairs
+        return await rotated(self._store, self._wrapper, progress=progress)
 
     # ----------------------------------------------------------------- for stores and codecs
 
@@ -240,7 +285,7 @@ class PersonalData:
         """
         if isinstance(storage, SealedStorage):
             return storage
-        return SealedStorage(storage, self._sealing)
+        return SealedStorage(storage, self._sealing, bind=self._bind)
 
     @property
     def digest_key(self) -> bytes:

@@ -1,6 +1,6 @@
 """A storage whose texts are sealed on the way in and unsealed on the way out."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 from uuid import UUID
 
@@ -21,6 +21,7 @@ from headwater.serialization.personal.sealing import OfForgotten, Sealing, Text,
 from headwater.streams import category_of
 
 T = TypeVar("T")
+Bind = Callable[[Storage], Awaitable[None]]
 
 
 class SealedStorage(Passing):
@@ -30,10 +31,17 @@ class SealedStorage(Passing):
     all, except for what is in the parcels.
     """
 
-    def __init__(self, inner: Storage, sealing: Sealing) -> None:
+    def __init__(self, inner: Storage, sealing: Sealing, *, bind: Bind) -> None:
+        """Call *bind* with *inner* before something is sealed for it for the first time."""
         super().__init__(inner)
         self._sealing = sealing
+        self._bind, self._is_bound = bind, False
         self._personal_categories: set[str] = set()
+
+    async def open(self) -> None:
+        """Open the storage."""
+        self._is_bound = False
+        await self.inner.open()
 
     # -------------------------------------------------------------------------- writing
 
@@ -42,7 +50,7 @@ class SealedStorage(Passing):
 
         Raises:
             SubjectForgottenError: an event holds something of a subject who was forgotten.
-            KeyStoreError: the keys can't be had; nothing was written.
+            KeyStoreError: the keys can't be had, or are not this storage's; nothing was written.
         """
         return await self.inner.commit(await self.sealed(changes))
 
@@ -62,7 +70,7 @@ class SealedStorage(Passing):
         ]
         if not personal:
             return appends
-        texts = await self._sealing.seal(
+        texts = await self._seal(
             [Text(event.data, _of_event(event.type, event.id)) for event in personal],
             of_forgotten=OfForgotten.REFUSE,
         )
@@ -75,11 +83,17 @@ class SealedStorage(Passing):
             for append in appends
         )
 
+    async def _seal(self, texts: Sequence[Text], *, of_forgotten: OfForgotten) -> list[str]:
+        if not self._is_bound:
+            await self._bind(self.inner)
+            self._is_bound = True
+        return await self._sealing.seal(texts, of_forgotten=of_forgotten)
+
     async def _rows(self, rows: tuple[RowChange, ...]) -> tuple[RowChange, ...]:
         personal = [row for row in rows if has_parcels(row.data)]
         if not personal:
             return rows
-        texts = await self._sealing.seal(
+        texts = await self._seal(
             [Text(row.data or "", _of_row(row.collection, row.key)) for row in personal],
             of_forgotten=OfForgotten.ERASE,
         )
@@ -93,7 +107,7 @@ class SealedStorage(Passing):
         personal = [receipt for receipt in receipts if has_parcels(receipt.outcome)]
         if not personal:
             return receipts
-        texts = await self._sealing.seal(
+        texts = await self._seal(
             [Text(r.outcome, _of_receipt(r.consumer, r.message_id)) for r in personal],
             of_forgotten=OfForgotten.ERASE,
         )
