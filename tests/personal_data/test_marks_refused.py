@@ -15,8 +15,10 @@ from headwater.errors import (
     SerializationError,
 )
 from headwater.event_store import EventStore
+from headwater.messages import RawEvent
 from headwater.serialization.forms import form_of
 from headwater.serialization.personal import Personal, Subject
+from headwater.serialization.upcasting import Upcasters
 from tests.personal_data.secrets_stored import (
     ANY,
     SECRET,
@@ -235,3 +237,30 @@ def test_a_mark_shows_what_it_says() -> None:
         "Personal()",
         "Subject()",
     ]
+
+
+class Renamed(Event, version=2):
+    id: str
+    email: Annotated[str, Personal("id")]
+
+
+@pytest.mark.parametrize(
+    ("name", "version"), [("app.renamed", 1), ("app.old", 1), ("app.renamed", 3)]
+)
+async def test_a_raw_event_is_refused_in_a_form_in_which_nobody_knows_what_is_personal(
+    name: str, version: int
+) -> None:
+    upcasters = Upcasters()
+    upcasters.change_fields("app.renamed", version=1, rename={"mail": "email"})
+    upcasters.rename_event("app.old", to="app.renamed")
+    storage = MemoryStorage()
+    store = EventStore(
+        storage, types=[Renamed], upcasters=upcasters, personal_data=new_personal_data()
+    )
+    raw = RawEvent(name, msgspec.json.encode({"id": "ada", "mail": SECRET}), version)
+    async with store:
+        with pytest.raises(SerializationError, match="personal") as refused:
+            await store.append("app.x-1", [raw], expected=ANY)
+
+        assert SECRET not in whole(refused.value)
+        assert await storage.head() == 0

@@ -1,13 +1,11 @@
 """Events to JSON text and back, with the guarantee that they come back as they were."""
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
 
 from headwater.errors import (
-    LimitExceededError,
     SerializationError,
     UnknownTypeError,
     UpcasterError,
@@ -15,8 +13,8 @@ from headwater.errors import (
 from headwater.messages import RawEvent
 from headwater.ports.log import StoredEvent, StoredPayload
 from headwater.serialization.forms import DECODE_ERRORS
-from headwater.serialization.names import check_type_name
 from headwater.serialization.personal.parcels import PREFIX, unpacked
+from headwater.serialization.raw_events import raw_text, too_large
 from headwater.serialization.registry import RegisteredType, TypeRegistry
 from headwater.serialization.upcast_chains import Part, UpcastChains
 from headwater.serialization.upcasting import StoredForm, Upcaster
@@ -31,12 +29,7 @@ from headwater.serialization.value_codec import (
 EVENT_BYTES_MAX: Final = 1024 * 1024
 """The most bytes that an encoded event may have, unless the codec is told otherwise."""
 
-RAW_DEPTH_MAX: Final = 100
-"""How deep the JSON of a `RawEvent` may be nested."""
-
 Decode = Callable[[str | bytes], object]
-
-_STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]')
 
 
 class Stored(Protocol):
@@ -79,7 +72,8 @@ class EventCodec(ValueCodec):
         Raises:
             RoundTripError: the event would not come back as it is; says where.
             MessageTypeError: events of this class can't be stored at all.
-            SerializationError: the data of a `RawEvent` is not JSON, or not of its type.
+            SerializationError: the data of a `RawEvent` is not JSON, or not of its type; or its
+                type has personal fields, and not in this version.
             LimitExceededError: it has more than `event_bytes_max` bytes, or a `RawEvent` is
                 nested deeper than 100.
         """
@@ -90,7 +84,7 @@ class EventCodec(ValueCodec):
         form = entry.form
         data = written(form, event) if form.mark is None else written_personal(form, event)
         if len(data) > self.event_bytes_max:
-            raise self._too_large(entry.name, len(data))
+            raise too_large(entry.name, len(data), bytes_max=self.event_bytes_max)
         return entry.name, entry.version, data.decode()
 
     def decode(self, type: str, schema_version: int, data: str | bytes) -> object:
@@ -220,35 +214,27 @@ class EventCodec(ValueCodec):
         return decode
 
     def _encode_raw(self, event: RawEvent) -> tuple[str, int, str]:
-        check_type_name(event.type)
-        if event.schema_version < 1:
-            raise SerializationError(
-                f"{event.type}: a schema version is 1 or more, not {event.schema_version}."
-            )
-        if len(event.data) > self.event_bytes_max:
-            raise self._too_large(event.type, len(event.data))
-        if (depth := _depth_of(event.data)) > RAW_DEPTH_MAX:
-            raise LimitExceededError(
-                f"nested levels in event {event.type!r}", limit=RAW_DEPTH_MAX, actual=depth
-            )
-        try:
-            data = event.data.decode()
-            msgspec.json.decode(data)
-        except DECODE_ERRORS as error:
-            raise SerializationError(f"The data of {event.type!r} is not JSON: {error}.") from error
+        data = raw_text(event, bytes_max=self.event_bytes_max)
         entry = self.registry.entry_named(event.type)
-        if data.startswith(PREFIX):
-            raise SerializationError(f"The data of {event.type!r} begins with a reserved member.")
         if entry is not None and entry.version == event.schema_version:
             _decoder(entry, event.schema_version)(data)
             if entry.form.mark is not None:
                 data = entry.form.mark(event.data, NOTHING_AROUND).decode()
+        elif personal := self._personal_form(StoredForm(event.type, event.schema_version)):
+            raise SerializationError(
+                f"{event.type!r} version {event.schema_version} is read as {personal}, which has "
+                f"personal fields; where they are in this form nobody knows, so they would be "
+                f"stored as they are. Append it as {personal}."
+            )
         return event.type, event.schema_version, data
 
-    def _too_large(self, name: str, size: int) -> LimitExceededError:
-        return LimitExceededError(
-            f"bytes in event {name!r}", limit=self.event_bytes_max, actual=size
-        )
+    def _personal_form(self, form: StoredForm) -> StoredForm | None:
+        """Return the newest form of an event with personal fields that *form* is or becomes."""
+        for name in sorted({form.name, *(final.name for final in self.chains.finals(form))}):
+            entry = self.registry.entry_named(name)
+            if entry is not None and entry.form.mark is not None:
+                return StoredForm(name, entry.version)
+        return None
 
 
 def _decoder(entry: RegisteredType, schema_version: int) -> Decode:
@@ -285,15 +271,3 @@ def _part_of(stored: StoredEvent, part: Part) -> StoredEvent:
         schema_version=part.version,
         data=part.data.decode(),
     )
-
-
-def _depth_of(data: bytes) -> int:
-    depth = deepest = 0
-    for found in _STRING_OR_BRACKET.finditer(data):
-        token = found.group()
-        if token in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif token in b"]}":
-            depth -= 1
-    return deepest
