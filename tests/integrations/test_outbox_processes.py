@@ -102,7 +102,7 @@ async def test_movers_that_are_killed_at_any_moment_lose_and_repeat_nothing(
     house: House, start_mover: StartMover
 ) -> None:
     async def moved() -> int:
-        (row,) = await house.sql("SELECT position FROM @.head")
+        (row,) = await house.sql("SELECT coalesce(max(position), 0) AS position FROM @.events")
         return int(row["position"])
 
     connection = await house.connect()

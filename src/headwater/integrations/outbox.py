@@ -38,7 +38,7 @@ _SYSTEM_CLOCK: Final = SystemClock()
 # whatever codecs its user has set for JSON, arrays and UUIDs.
 _STAGE: Final = """
 WITH staged AS (
-    INSERT INTO @schema@.outbox (
+    INSERT INTO "@schema@".outbox (
         stream_id, id, type, schema_version, data, occurred_at, correlation_id, causation_id,
         actor, tenant, traceparent, headers, tags)
     SELECT e->>'stream_id', CAST(e->>'id' AS uuid), e->>'type',

@@ -7,6 +7,8 @@ from typing import Final
 from headwater.adapters.storage.postgres.collection import Collection
 from headwater.adapters.storage.postgres.collections import stored_collections
 from headwater.adapters.storage.postgres.connections import Connection
+from headwater.adapters.storage.postgres.settings import PostgresSettings
+from headwater.adapters.storage.postgres.transactions import writing
 from headwater.errors import ConfigurationError
 from headwater.ports.administration import Pruned, StoredSubscription
 from headwater.ports.rows import CollectionSpec
@@ -16,12 +18,15 @@ from headwater.ports.storage import Checkpoint
 class AdministrationStatements:
     """Looks at and repairs what one schema keeps beside events and rows."""
 
-    def __init__(self, schema: str) -> None:
-        self._schema: Final = schema
+    def __init__(self, settings: PostgresSettings) -> None:
+        self._schema: Final = settings.quoted_schema
+        self._lock_seconds: Final = settings.lock_seconds
+        schema = self._schema
         self._subscriptions: Final = (
             f"SELECT subscription, position, uuid_send(event_id) FROM {schema}.checkpoints "
             f"ORDER BY subscription, partition"
         )
+        self._lock: Final = f"SELECT {schema}.lock_collections_v1($1::text[], $2::boolean[])"
         # In the order in which a commit locks them.
         self._reset: Final = (
             f"WITH locked AS (SELECT subscription, partition FROM {schema}.checkpoints "
@@ -39,7 +44,7 @@ class AdministrationStatements:
         # The tags of erased events were kept, for conditions that came later.
         self._prune_erased: Final = (
             f"WITH old AS (SELECT id FROM {schema}.erased_events WHERE erased_at < $1 "
-            f"ORDER BY erased_at, position LIMIT $2), "
+            f"ORDER BY erased_at, position LIMIT $2 FOR UPDATE SKIP LOCKED), "
             f"gone AS (DELETE FROM {schema}.erased_events WHERE id IN (SELECT id FROM old) "
             f"RETURNING position), "
             f"tags AS (DELETE FROM {schema}.event_tags "
@@ -56,30 +61,28 @@ class AdministrationStatements:
         ]
 
     async def reset_subscription(
-        self, connection: Connection, name: str, *, to: Checkpoint
-    ) -> None:
-        """Set the checkpoint of every partition to *to*, wherever it stands.
+        self, connection: Connection, name: str, *, to: Checkpoint, clear: Sequence[Collection]
+    ) -> int:
+        """Set the checkpoint of every partition to *to*; return how many rows were deleted.
 
         Raises:
             ConfigurationError: there is no such subscription.
         """
-        done = await connection.execute(self._reset, name, to.position, to.event_id)
-        if _affected(done) == 0:
-            raise ConfigurationError(f"There is no subscription {name!r} to reset.")
+        names = [one.spec.name for one in clear]
+        async with writing(connection, self._schema, lock_seconds=self._lock_seconds):
+            # As a commit does it: collections first, alone, so that whoever writes rows has
+            # either committed them before they are deleted here, or finds the checkpoint moved.
+            await connection.execute(self._lock, names, [True] * len(names))
+            done = await connection.execute(self._reset, name, to.position, to.event_id)
+            if _affected(done) == 0:
+                raise ConfigurationError(f"There is no subscription {name!r} in this storage.")
+            return sum(
+                [_affected(await connection.execute(f"DELETE FROM {one.table}")) for one in clear]
+            )
 
     async def collections(self, connection: Connection) -> Sequence[CollectionSpec]:
         """Return the collections that were prepared, by name."""
         return [one.spec for one in await stored_collections(connection, self._schema)]
-
-    async def clear_collection(self, connection: Connection, collection: Collection) -> int:
-        """Delete all rows of a collection in one step; return how many there were."""
-        async with connection.transaction(isolation="read_committed"):
-            # Commits that rely on what is not there wait, as they do for each other.
-            await connection.execute(
-                f"SELECT {self._schema}.lock_collections_v1(ARRAY[$1::text], ARRAY[true])",
-                collection.spec.name,
-            )
-            return _affected(await connection.execute(f"DELETE FROM {collection.table}"))
 
     async def count_receipts(self, connection: Connection, *, after: int) -> int:
         """Return how many receipts came with a commit at a position past *after*."""

@@ -17,6 +17,7 @@ from headwater.streams import ExpectedVersion
 
 _ANY: Final = -1
 _EXISTS: Final = -2
+_VERSION_MAX: Final = 2**31 - 1
 _OPTIONAL: Final = tuple(
     attrgetter(name)
     for name in ("correlation_id", "causation_id", "actor", "tenant", "traceparent", "headers")
@@ -27,7 +28,8 @@ _NO_COLLECTIONS: Final[Mapping[str, RowStatements]] = {}
 def expected_number(expected: ExpectedVersion) -> int:
     """Return an expected version as the functions take it."""
     if expected.version is not None:
-        return expected.version
+        # No stream gets to where the column ends, so none is at a version past it.
+        return min(expected.version, _VERSION_MAX)
     return _EXISTS if expected.kind == "stream_exists" else _ANY
 
 
@@ -199,15 +201,14 @@ def _rows(
 ) -> list[tuple[Any, ...]] | None:
     guards: dict[str, list[tuple[str, int | None, int]]] = {}
     written: dict[str, list[tuple[RowChange, int]]] = {}
-    locks = any(changes.appends or changes.receipts for changes in batch)
     for number, changes in enumerate(batch):
         for guard in changes.guards:
             guards.setdefault(guard.collection, []).append((guard.key, guard.expected, number))
         for row in changes.rows:
             written.setdefault(row.collection, []).append((row, number))
-            # Who waits for the log must hold its rows already, or two could wait in a circle.
-            if locks or row.expected is not None:
-                guards.setdefault(row.collection, []).append((row.key, row.expected, number))
+            # All rows are locked in one order before any is written, or two could wait for each
+            # other in a circle, or for who has the log.
+            guards.setdefault(row.collection, []).append((row.key, row.expected, number))
     return [
         _of_collection(statements[name], guards.get(name, []), written.get(name, []))
         for name in sorted(guards.keys() | written.keys())

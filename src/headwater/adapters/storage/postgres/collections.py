@@ -14,6 +14,7 @@ from headwater.adapters.storage.postgres.collection import (
     identifier,
 )
 from headwater.adapters.storage.postgres.connections import Connection
+from headwater.adapters.storage.postgres.transactions import writing
 from headwater.errors import ConfigurationError
 from headwater.ports.rows import CollectionSpec, IndexedField, IndexKind
 
@@ -59,8 +60,8 @@ async def prepare(
         return
     statements: list[str] = []
     try:
-        async with connection.transaction(isolation="read_committed"):
-            await _lock(connection, collections, schema=schema, lock_seconds=lock_seconds)
+        async with writing(connection, schema, lock_seconds=lock_seconds):
+            await _lock(connection, collections, schema=schema)
             before = await _changed(connection, collections, schema)
             for collection, spec in before:
                 columns = await _columns(connection, collection.table)
@@ -97,19 +98,10 @@ async def _changed(
     return [(one, spec) for one, spec in before if spec != one.spec]
 
 
-async def _lock(
-    connection: Connection,
-    collections: Iterable[Collection],
-    *,
-    schema: str,
-    lock_seconds: float,
-) -> None:
+async def _lock(connection: Connection, collections: Iterable[Collection], *, schema: str) -> None:
     """Wait for other callers and for the commits that write to these collections."""
     await connection.execute(
-        "SELECT set_config('lock_timeout', $1, true)", f"{round(lock_seconds * 1000)}ms"
-    )
-    await connection.execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended($1, 2))", f"{schema}.collections"
+        "SELECT pg_advisory_xact_lock(hashtextextended($1, 2::bigint))", f"{schema}.collections"
     )
     names = sorted(one.spec.name for one in collections)
     await connection.execute(

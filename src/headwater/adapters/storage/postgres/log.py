@@ -60,7 +60,7 @@ class LogStatements:
     def __init__(self, schema: str) -> None:
         self._schema: Final = schema
         events = f"{schema}.events"
-        self._head: Final = f"SELECT position FROM {schema}.head"
+        self._head: Final = f"SELECT {head_of(schema)}"
         stream = f"FROM {events} WHERE stream_id = $1 AND version {{}} $2::bigint ORDER BY version"
         self._forwards: Final = f"SELECT {_COLUMNS} {stream.format('>=')} LIMIT $3"
         self._backwards: Final = f"SELECT {_COLUMNS} {stream.format('<=')} DESC LIMIT $3"
@@ -89,15 +89,17 @@ class LogStatements:
     ) -> tuple[StoredEvent, ...]:
         """Return a part of a stream, as `Log.read_stream` says."""
         if backwards:
-            newest = _POSITION_MAX if from_version is None else from_version
+            newest = _POSITION_MAX if from_version is None else min(from_version, _POSITION_MAX)
             return _events(await connection.fetch(self._backwards, stream_id, newest, limit))
-        return _events(await connection.fetch(self._forwards, stream_id, from_version or 1, limit))
+        oldest = min(from_version or 1, _POSITION_MAX)
+        return _events(await connection.fetch(self._forwards, stream_id, oldest, limit))
 
     async def read_payloads(
         self, connection: Connection, stream_id: str, *, from_version: int, limit: int
     ) -> Sequence[StoredPayload]:
         """Return the payloads of a stream, as `Log.read_payloads` says."""
-        rows = await connection.fetch(self._payloads, stream_id, from_version, limit)
+        oldest = min(from_version, _POSITION_MAX)
+        rows = await connection.fetch(self._payloads, stream_id, oldest, limit)
         return list(map(tuple, rows))
 
     async def read_page(
@@ -114,7 +116,9 @@ class LogStatements:
         Raises:
             LogRewoundError: the event at *after* is not the one that *after_id* names.
         """
-        values: list[Any] = [after, limit, _span(where, limit)]
+        span = _span(where, limit)
+        # What is added up must fit; that far away there is nothing.
+        values: list[Any] = [min(after, _POSITION_MAX - span), limit, span]
         values += (sorted(some) for some in (where.tags, where.types, where.categories) if some)
         meta, *rows = await connection.fetch(self._page(where), *values)
         head, scanned_to, begins_at = meta[7], meta[8], meta[9]
@@ -123,7 +127,7 @@ class LogStatements:
         if len(rows) == limit:
             events = _events(rows)
             return LogPage(events, events[-1].position, head, events[-1].id)
-        return LogPage(_events(rows), scanned_to, head, meta[3])
+        return LogPage(_events(rows), max(scanned_to, after), head, meta[3])
 
     async def receipt(
         self, connection: Connection, consumer: str, message_id: bytes
@@ -143,7 +147,7 @@ class LogStatements:
 
     def _page_for(self, where: LogFilter) -> str:
         schema, rarest, source = self._schema, "", f"{self._schema}.events"
-        ends = "least($1::bigint + $3::bigint, position)"
+        ends = "least($1::bigint + $3::bigint, head)"
         if where.tags:
             rarest, tagged = _RAREST.format(schema=schema), _TAGGED.format(schema=schema)
             # Event by event along the index, whatever the server believes to be in the tables.
@@ -153,7 +157,7 @@ class LogStatements:
             )
             ends = (
                 f"CASE WHEN (SELECT more FROM rarest) > $3::bigint "
-                f"THEN ({tagged} OFFSET $3::bigint - 1 LIMIT 1) ELSE position END"
+                f"THEN ({tagged} OFFSET $3::bigint - 1 LIMIT 1) ELSE head END"
             )
         order = "place" if where.tags else "position"
         meta = _META.format(
@@ -162,8 +166,8 @@ class LogStatements:
         )
         terms = " AND ".join(_terms(where))
         return (
-            f"WITH {rarest}page AS MATERIALIZED (SELECT position AS head, "
-            f"greatest($1::bigint, {ends}) AS scanned_to FROM {schema}.head) "
+            f"WITH {rarest}page AS MATERIALIZED (SELECT head, greatest($1::bigint, {ends}) "
+            f"AS scanned_to FROM (SELECT {head_of(schema)} AS head) AS log) "
             f"SELECT * FROM ({meta} UNION ALL (SELECT {_COLUMNS} FROM {source} "
             f"WHERE {terms} ORDER BY {order} LIMIT $2::bigint)) AS rows ORDER BY position"
         )
@@ -178,6 +182,12 @@ def _span(where: LogFilter, limit: int) -> int:
     if where.types or where.categories or len(where.tags) > 1:
         return SCAN_TAGGED_MAX if where.tags else SCAN_POSITIONS_MAX
     return max(limit, SCAN_MIN)
+
+
+def head_of(schema: str) -> str:
+    """Return the expression for the log's last position."""
+    last = f"SELECT position FROM {schema}.events ORDER BY position DESC LIMIT 1"
+    return f"greatest((SELECT position FROM {schema}.head), ({last}))"
 
 
 def id_at(schema: str, position: str) -> str:

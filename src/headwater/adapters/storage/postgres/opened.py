@@ -33,11 +33,11 @@ class OpenedStorage:
         self.settings: Final = settings
         self._clock: Final = clock
         self._collections: Final[dict[str, Collection]] = {}
-        self._log: Final = LogStatements(settings.schema)
-        self._streams: Final = StreamStatements(settings.schema)
-        self._subscriptions: Final = SubscriptionStatements(settings.schema)
-        self._administration: Final = AdministrationStatements(settings.schema)
-        self._restoration: Final = RestorationStatements(settings.schema)
+        self._log: Final = LogStatements(settings.quoted_schema)
+        self._streams: Final = StreamStatements(settings.quoted_schema)
+        self._subscriptions: Final = SubscriptionStatements(settings.quoted_schema)
+        self._administration: Final = AdministrationStatements(settings)
+        self._restoration: Final = RestorationStatements(settings)
         self.outbox: Final = OutboxMover(settings)
         self._open: Workers | None = None
         self._turn: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None

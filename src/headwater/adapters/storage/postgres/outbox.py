@@ -45,14 +45,15 @@ class OutboxTable:
 
     def __init__(self, settings: PostgresSettings) -> None:
         """Use the schema of *settings*."""
-        self._schema = settings.schema
+        self._schema = settings.quoted_schema
+        self._channel = f"{settings.schema}_outbox"
         self._lock_ms = int(settings.lock_seconds * 1000)
         self._singly = 0
 
     @property
     def channel(self) -> str:
         """What is notified when rows were staged."""
-        return f"{self._schema}_outbox"
+        return self._channel
 
     async def move(self, connection: Connection) -> Moved | None:
         """Move one batch; None if there is nothing to do, or another process is doing it.
@@ -101,7 +102,8 @@ class OutboxTable:
         rows = await connection.fetch(
             f"SELECT seq, stream_id, id, type, data::text AS data, reason, staged_at, "
             f"rejected_at FROM {self._schema}.outbox_rejected WHERE seq > $1 "
-            f"ORDER BY seq LIMIT $2",
+            # All that have the last number, because the next page begins behind it.
+            f"ORDER BY seq FETCH FIRST $2 ROWS WITH TIES",
             after,
             limit,
         )

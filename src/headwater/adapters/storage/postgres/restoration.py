@@ -6,6 +6,8 @@ from typing import Any, Final
 from msgspec.structs import astuple
 
 from headwater.adapters.storage.postgres.connections import Connection
+from headwater.adapters.storage.postgres.settings import PostgresSettings
+from headwater.adapters.storage.postgres.transactions import writing
 from headwater.errors import RestoreConflictError
 from headwater.ports.log import StoredEvent, StreamInfo
 from headwater.ports.restoration import Restored, conflict
@@ -14,7 +16,12 @@ from headwater.ports.restoration import Restored, conflict
 _LOCK_LOG: Final = (
     "SELECT pg_advisory_xact_lock(1212438354, '{schema}'::regnamespace::oid::integer)"
 )
-_HEAD: Final = "SELECT position, recorded_at FROM {schema}.head"
+_HEAD: Final = """
+SELECT greatest(h.position, e.position), greatest(h.recorded_at, e.recorded_at)
+FROM {schema}.head AS h LEFT JOIN (
+    SELECT position, recorded_at FROM {schema}.events ORDER BY position DESC LIMIT 1
+) AS e ON true
+"""
 _VERSIONS: Final = """
 SELECT u.stream_id, greatest(
     (SELECT max(e.version) FROM {schema}.events AS e WHERE e.stream_id = u.stream_id),
@@ -54,14 +61,14 @@ ON CONFLICT (stream_id) DO UPDATE SET state = excluded.state, version = excluded
 _SET_HEAD: Final = """
 UPDATE {schema}.head SET position = $1, recorded_at = greatest(recorded_at, $2)
 """
-_TELL: Final = "SELECT pg_notify('{schema}_log', $1)"
+_TELL: Final = "SELECT pg_notify($1, $2)"
 
 
 class RestorationStatements:
     """Writes parts of another log into one schema."""
 
-    def __init__(self, schema: str) -> None:
-        self._schema: Final = schema
+    def __init__(self, settings: PostgresSettings) -> None:
+        self._settings: Final = settings
 
     async def restore(
         self,
@@ -76,7 +83,8 @@ class RestorationStatements:
 
         Sent again after a lost connection, it finds what it has done, and does nothing.
         """
-        async with connection.transaction(isolation="read_committed"):
+        settings = self._settings
+        async with writing(connection, settings.quoted_schema, lock_seconds=settings.lock_seconds):
             await connection.execute(self._sql(_LOCK_LOG))
             if await self._is_done(connection, events, head=head):
                 return
@@ -85,14 +93,14 @@ class RestorationStatements:
             await self._write_streams(connection, streams)
             recorded_at = events[-1].recorded_at if events else 0
             await connection.execute(self._sql(_SET_HEAD), head, recorded_at)
-            await connection.execute(self._sql(_TELL), str(head))
+            await connection.execute(_TELL, settings.channel, str(head))
 
     async def _is_done(
         self, connection: Connection, events: Sequence[StoredEvent], *, head: int
     ) -> bool:
         if not events:
             return False
-        stored_head = await connection.fetchval(self._sql("SELECT position FROM {schema}.head"))
+        stored_head = await connection.fetchval(self._sql(_HEAD))
         last = await connection.fetchval(
             self._sql("SELECT uuid_send(id) FROM {schema}.events WHERE position = $1"),
             events[-1].position,
@@ -136,13 +144,16 @@ class RestorationStatements:
             rows.append((*values, list(tags) or None))
         await connection.copy_records_to_table(
             "events",
-            schema_name=self._schema,
+            schema_name=self._settings.schema,
             columns=list(StoredEvent.__struct_fields__),
             records=rows,
         )
         tags = [(tag, event.position) for event in events for tag in set(event.tags)]
         await connection.copy_records_to_table(
-            "event_tags", schema_name=self._schema, columns=["tag", "position"], records=tags
+            "event_tags",
+            schema_name=self._settings.schema,
+            columns=["tag", "position"],
+            records=tags,
         )
         await connection.execute(self._sql(_MARK_ARCHIVED), events[0].position)
 
@@ -159,4 +170,4 @@ class RestorationStatements:
         await connection.execute(self._sql(_KEEP_STREAMS), names, states, versions)
 
     def _sql(self, text: str) -> str:
-        return text.format(schema=self._schema)
+        return text.format(schema=self._settings.quoted_schema)

@@ -163,7 +163,7 @@ async def stored_status(connection: Connection, settings: PostgresSettings) -> S
             raise _somebody_elses(settings)
         return SchemaStatus(where, 0, CODE_VERSION)
     try:
-        rows = await connection.fetch(f"SELECT name, value FROM {schema}.meta")
+        rows = await connection.fetch(f"SELECT name, value FROM {settings.quoted_schema}.meta")
         meta = {str(name): int(value) for name, value in rows}
         return SchemaStatus(
             where, meta["schema_version"], CODE_VERSION, meta["min_reader"], meta["min_writer"]
@@ -201,7 +201,7 @@ def _script(from_version: int, schema: str, *, make: bool) -> str:
             f"INSERT INTO @schema@.meta VALUES {rows}\n"
             f"ON CONFLICT (name) DO UPDATE SET value = excluded.value;"
         )
-    return "\n\n".join(parts).replace("@schema@", schema)
+    return "\n\n".join(parts).replace("@schema@", f'"{schema}"').replace("@name@", schema)
 
 
 async def _connected(settings: PostgresSettings, work: Read[SchemaStatus]) -> SchemaStatus:

@@ -120,6 +120,11 @@ class PostgresSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         return place if self.schema == "headwater" else f"{place}?schema={self.schema}"
 
     @property
+    def quoted_schema(self) -> str:
+        """The schema as SQL names it, also where its name is a word of SQL's."""
+        return f'"{self.schema}"'
+
+    @property
     def channel(self) -> str:
         """What the storage notifies on and listens to; its messages are heads of the log."""
         return f"{self.schema}_log"

@@ -17,23 +17,21 @@ class UpkeepStorage(OpenedStorage):
         """Return all subscriptions that were ever opened, by name."""
         return await self._read(self._administration.subscriptions)
 
-    async def reset_subscription(self, name: str, *, to: Checkpoint) -> None:
-        """Set the checkpoint of every partition to *to*, wherever it stands."""
-        await self._read(
-            lambda connection: self._administration.reset_subscription(connection, name, to=to)
+    async def reset_subscription(
+        self, name: str, *, to: Checkpoint, clear: Sequence[str] = ()
+    ) -> int:
+        """Set every checkpoint, as `Administration.reset_subscription` says."""
+        self._opened()
+        found = [self._collection(one) for one in sorted(set(clear))]
+        return await self._read(
+            lambda connection: self._administration.reset_subscription(
+                connection, name, to=to, clear=found
+            )
         )
 
     async def collections(self) -> Sequence[CollectionSpec]:
         """Return the collections that were prepared, by name."""
         return await self._read(self._administration.collections)
-
-    async def clear_collection(self, name: str) -> int:
-        """Delete all rows of a collection in one step; return how many there were."""
-        self._opened()
-        found = self._collection(name)
-        return await self._read(
-            lambda connection: self._administration.clear_collection(connection, found)
-        )
 
     async def count_receipts(self, *, after: int) -> int:
         """Return how many receipts came with a commit at a position past *after*."""

@@ -74,9 +74,6 @@ CREATE FUNCTION @schema@.write_v1(
 DECLARE
     v_told text;
 BEGIN
-    WITH head AS (
-        UPDATE @schema@.head SET position = p_head + p_count, recorded_at = p_now
-    )
     INSERT INTO @schema@.events (
         position, stream_id, version, id, type, schema_version, data, occurred_at,
         recorded_at, correlation_id, causation_id, actor, tenant, traceparent, headers, tags)
@@ -93,7 +90,7 @@ BEGIN
         SELECT u.tag, p_head + u.event FROM unnest(p_tag, p_tag_event) AS u (tag, event)
         WHERE u.event <= p_count;
     END IF;
-    v_told := pg_notify('@schema@_log', (p_head + p_count)::text)::text;
+    v_told := pg_notify('@name@_log', (p_head + p_count)::text)::text;
 END $$;
 
 -- The versions of the events of appends, and their streams, from the version before each append.
@@ -120,6 +117,7 @@ CREATE FUNCTION @schema@.append_batch_v1(
     p_event_headers text[], p_event_tags text[], p_tag_event integer[], p_tag text[],
     OUT head bigint, OUT before integer[], OUT failed integer
 ) LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     v_done text := @schema@.enter_v1(p_lock_ms);
@@ -129,7 +127,11 @@ DECLARE
     v_events integer := cardinality(p_event_id);
 BEGIN
     v_done := pg_advisory_xact_lock(1212438354, '@schema@'::regnamespace::oid::integer)::text;
-    SELECT h.position, h.recorded_at INTO STRICT head, v_recorded FROM @schema@.head AS h;
+    SELECT greatest(h.position, e.position), greatest(h.recorded_at, e.recorded_at)
+    INTO STRICT head, v_recorded
+    FROM @schema@.head AS h LEFT JOIN (
+        SELECT position, recorded_at FROM @schema@.events ORDER BY position DESC LIMIT 1
+    ) AS e ON true;
     SELECT l.before, l.failed INTO before, failed FROM @schema@.look_v1(p_append_member,
         p_append_stream, p_append_count, p_append_expected, p_plain, p_event_member,
         p_event_id) AS l;
@@ -161,6 +163,7 @@ CREATE FUNCTION @schema@.append_one_v1(
     p_actor text, p_tenant text, p_trace text, p_headers text,
     OUT head bigint, OUT before integer
 ) LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     v_done text := @schema@.enter_v1(p_lock_ms);
@@ -168,11 +171,13 @@ DECLARE
     v_position bigint;
 BEGIN
     v_done := pg_advisory_xact_lock(1212438354, '@schema@'::regnamespace::oid::integer)::text;
-    SELECT h.position, h.recorded_at, coalesce((
+    SELECT greatest(h.position, e.position), greatest(h.recorded_at, e.recorded_at), coalesce((
         SELECT e.version FROM @schema@.events AS e WHERE e.stream_id = p_stream
         ORDER BY e.version DESC LIMIT 1), 0)
     INTO v_position, v_recorded, before
-    FROM @schema@.head AS h
+    FROM @schema@.head AS h LEFT JOIN (
+        SELECT position, recorded_at FROM @schema@.events ORDER BY position DESC LIMIT 1
+    ) AS e ON true
     WHERE NOT EXISTS (SELECT FROM @schema@.events AS e WHERE e.id = p_id)
         AND NOT EXISTS (SELECT FROM @schema@.erased_events AS e WHERE e.id = p_id)
         AND NOT EXISTS (SELECT FROM @schema@.streams AS s WHERE s.stream_id = p_stream);
@@ -183,14 +188,11 @@ BEGIN
     END IF;
     head := v_position;
     v_recorded := greatest((extract(epoch FROM clock_timestamp()) * 1000000)::bigint, v_recorded);
-    WITH head AS (
-        UPDATE @schema@.head SET position = v_position + 1, recorded_at = v_recorded
-    )
     INSERT INTO @schema@.events (
         position, stream_id, version, id, type, schema_version, data, occurred_at,
         recorded_at, correlation_id, causation_id, actor, tenant, traceparent, headers)
     VALUES (v_position + 1, p_stream, before + 1, p_id, p_type, p_schema, p_data::json,
         p_occurred, v_recorded, p_correlation, p_causation, p_actor, p_tenant, p_trace,
         p_headers::json);
-    v_done := pg_notify('@schema@_log', (v_position + 1)::text)::text;
+    v_done := pg_notify('@name@_log', (v_position + 1)::text)::text;
 END $$;

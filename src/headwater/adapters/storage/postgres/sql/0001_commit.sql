@@ -24,6 +24,7 @@ CREATE FUNCTION @schema@.commit_v1(
     p_checkpoint_event uuid[],
     p_rows @schema@.rows_v1[]
 ) RETURNS json LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     v_result json := @schema@.begin_v1(p_writer, p_batch, p_lock_ms);
@@ -70,7 +71,11 @@ BEGIN
     END IF;
     IF p_log THEN
         PERFORM pg_advisory_xact_lock(1212438354, '@schema@'::regnamespace::oid::integer);
-        SELECT position, recorded_at INTO STRICT v_head, v_recorded FROM @schema@.head;
+        SELECT greatest(h.position, e.position), greatest(h.recorded_at, e.recorded_at)
+        INTO STRICT v_head, v_recorded
+        FROM @schema@.head AS h LEFT JOIN (
+            SELECT position, recorded_at FROM @schema@.events ORDER BY position DESC LIMIT 1
+        ) AS e ON true;
     END IF;
     v_now := greatest((extract(epoch FROM clock_timestamp()) * 1000000)::bigint, v_recorded);
 

@@ -173,6 +173,7 @@ CREATE FUNCTION @schema@.commit_each_v1(
     p_collections json, p_names text[], p_exclusive boolean[],
     p_subscriptions text[], p_partitions integer[]
 ) RETURNS json LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off AS $$
 DECLARE
     v_result json := @schema@.begin_v1(p_writer, p_batch, p_lock_ms);
@@ -195,7 +196,11 @@ BEGIN
     PERFORM @schema@.lock_checkpoints_v1(p_subscriptions, p_partitions);
     IF p_log THEN
         PERFORM pg_advisory_xact_lock(1212438354, '@schema@'::regnamespace::oid::integer);
-        SELECT position, recorded_at INTO STRICT v_head, v_recorded FROM @schema@.head;
+        SELECT greatest(h.position, e.position), greatest(h.recorded_at, e.recorded_at)
+        INTO STRICT v_head, v_recorded
+        FROM @schema@.head AS h LEFT JOIN (
+            SELECT position, recorded_at FROM @schema@.events ORDER BY position DESC LIMIT 1
+        ) AS e ON true;
     END IF;
     v_before := v_head;
     v_now := greatest((extract(epoch FROM clock_timestamp()) * 1000000)::bigint, v_recorded);
@@ -221,8 +226,7 @@ BEGIN
         v_results := array_append(v_results, v_one);
     END LOOP;
     IF v_head > v_before THEN
-        UPDATE @schema@.head SET position = v_head, recorded_at = v_now;
-        PERFORM pg_notify('@schema@_log', v_head::text);
+        PERFORM pg_notify('@name@_log', v_head::text);
     END IF;
     v_result := json_build_object('head', v_head, 'results', array_to_json(v_results));
     IF v_any THEN

@@ -1,6 +1,10 @@
 -- The locks of a commit, in the one order that all commits take them in: collections, checkpoints,
 -- and rows, each sorted, and then the log. Two commits so never wait for each other in a circle.
+--
+-- Functions that are called from outside set their own search path, or a function of somebody else's
+-- could take the place of one of PostgreSQL's.
 
+-- What each transaction that writes begins with. Locks are waited for p_lock_ms milliseconds.
 CREATE FUNCTION @schema@.enter_v1(p_lock_ms integer) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
     -- In any other isolation level a statement would not see what was committed before it got
@@ -8,7 +12,14 @@ BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'Headwater commits in READ COMMITTED only' USING ERRCODE = '25001';
     END IF;
-    RETURN set_config('lock_timeout', p_lock_ms::text, true);
+    -- A commit that has returned is promised to be durable. A stricter setting stays.
+    IF current_setting('synchronous_commit') = 'off' THEN
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
+    -- Behind a pooler the COMMIT comes by itself. Who does not send it must not hold the log's
+    -- lock for as long as others wait for it.
+    RETURN set_config('idle_in_transaction_session_timeout', greatest(p_lock_ms / 2, 1000)::text, true)
+        || set_config('lock_timeout', p_lock_ms::text, true);
 END $$;
 
 -- Returns what came of a batch if it is done already. An earlier try of it may still be at work on
@@ -46,8 +57,8 @@ BEGIN
     -- Whoever relies on a row that is not there, or on a value that is in no other row, must be
     -- alone: what does not exist can't be locked.
     PERFORM CASE WHEN u.exclusive
-        THEN pg_advisory_xact_lock(hashtextextended('@schema@.' || u.name, 1))
-        ELSE pg_advisory_xact_lock_shared(hashtextextended('@schema@.' || u.name, 1)) END
+        THEN pg_advisory_xact_lock(hashtextextended('@schema@.' || u.name, 1::bigint))
+        ELSE pg_advisory_xact_lock_shared(hashtextextended('@schema@.' || u.name, 1::bigint)) END
     FROM unnest(p_names, p_exclusive) AS u (name, exclusive);
 END $$;
 

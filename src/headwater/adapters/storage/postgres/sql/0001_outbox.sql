@@ -7,17 +7,17 @@
 CREATE FUNCTION @schema@.move_outbox_v1(
     p_rows integer, p_bytes bigint, p_event_bytes integer, p_lock_ms integer
 ) RETURNS json LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_mergejoin = off AS $$
 DECLARE
+    v_done text := @schema@.enter_v1(p_lock_ms);
+    v_seqs bigint[];
     v_head bigint;
     v_recorded bigint;
     v_moved bigint;
     v_repeated bigint;
     v_rejected bigint;
 BEGIN
-    IF current_setting('transaction_isolation') <> 'read committed' THEN
-        RAISE EXCEPTION 'Headwater commits in READ COMMITTED only' USING ERRCODE = '25001';
-    END IF;
     IF NOT EXISTS (SELECT FROM @schema@.outbox) THEN
         RETURN NULL;
     END IF;
@@ -26,10 +26,16 @@ BEGIN
     IF NOT pg_try_advisory_xact_lock(1212438355, '@schema@'::regnamespace::oid::integer) THEN
         RETURN NULL;
     END IF;
-    PERFORM set_config('lock_timeout', p_lock_ms::text, true);
+    -- Before the log's lock, or all commits would wait for whoever has locked a staged row.
+    SELECT array_agg(o.seq) INTO v_seqs FROM (
+        SELECT seq FROM @schema@.outbox ORDER BY seq LIMIT p_rows FOR UPDATE) AS o;
     PERFORM pg_advisory_xact_lock(1212438354, '@schema@'::regnamespace::oid::integer);
     -- In statements of their own, which see what was committed before the lock was there.
-    SELECT position, recorded_at INTO STRICT v_head, v_recorded FROM @schema@.head;
+    SELECT greatest(h.position, e.position), greatest(h.recorded_at, e.recorded_at)
+    INTO STRICT v_head, v_recorded
+    FROM @schema@.head AS h LEFT JOIN (
+        SELECT position, recorded_at FROM @schema@.events ORDER BY position DESC LIMIT 1
+    ) AS e ON true;
     v_recorded := greatest(
         (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, v_recorded);
 
@@ -37,7 +43,7 @@ BEGIN
         SELECT o.seq, row_number() OVER (ORDER BY o.seq) AS number,
             sum(pg_column_size(o.data)) OVER (ORDER BY o.seq) AS bytes,
             row_number() OVER (PARTITION BY o.id ORDER BY o.seq) AS occurrence
-        FROM (SELECT * FROM @schema@.outbox ORDER BY seq LIMIT p_rows) AS o
+        FROM @schema@.outbox AS o WHERE o.seq = ANY (v_seqs)
     ), taken AS (
         DELETE FROM @schema@.outbox AS o WHERE o.seq = ANY (ARRAY(
             SELECT c.seq FROM candidate AS c WHERE (c.number = 1 OR c.bytes <= p_bytes)
@@ -84,9 +90,9 @@ BEGIN
                     WHERE json_typeof(h.value) <> 'string')) THEN
                 'the headers are no JSON object of strings'
             WHEN array_ndims(t.tags) > 1 OR array_position(t.tags, NULL) IS NOT NULL
-                OR octet_length(array_to_string(t.tags, '')) > 2000 AND EXISTS (
-                    SELECT FROM unnest(t.tags) AS u (tag) WHERE octet_length(u.tag) > 2000) THEN
-                'a tag is null or longer than 2,000 bytes'
+                OR octet_length(array_to_string(t.tags, '')) > 1024 AND EXISTS (
+                    SELECT FROM unnest(t.tags) AS u (tag) WHERE octet_length(u.tag) > 1024) THEN
+                'a tag is null or longer than 1,024 bytes'
             WHEN s.state IS NULL AND s.version > 0 OR s.state = 'open' THEN
                 'its stream takes ordinary appends'
             WHEN s.state <> 'staged' THEN 'its stream is ' || s.state
@@ -134,8 +140,7 @@ BEGIN
     INTO v_moved, v_repeated, v_rejected FROM judged AS j;
 
     IF v_moved > 0 THEN
-        UPDATE @schema@.head SET position = v_head + v_moved, recorded_at = v_recorded;
-        PERFORM pg_notify('@schema@_log', (v_head + v_moved)::text);
+        PERFORM pg_notify('@name@_log', (v_head + v_moved)::text);
     END IF;
     RETURN json_build_object(
         'moved', v_moved, 'repeated', v_repeated, 'rejected', v_rejected);
@@ -143,7 +148,7 @@ END $$;
 
 -- Moves the first row alone, or puts it aside if that fails in a way that was not foreseen.
 CREATE FUNCTION @schema@.move_outbox_singly_v1(p_event_bytes integer, p_lock_ms integer)
-RETURNS json LANGUAGE plpgsql VOLATILE AS $$
+RETURNS json LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_problem text;
 BEGIN
@@ -171,7 +176,7 @@ END $$;
 
 -- Stages rejected rows again, after what was wrong with them was mended; returns how many.
 CREATE FUNCTION @schema@.redrive_outbox_v1(p_seqs bigint[])
-RETURNS bigint LANGUAGE sql AS $$
+RETURNS bigint LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     WITH taken AS (
         DELETE FROM @schema@.outbox_rejected WHERE seq = ANY (p_seqs) RETURNING *
     ), staged AS (

@@ -9,6 +9,10 @@ END $$;
 -- Forgets the payloads of a stream's events below a version; ids, types and tags stay known.
 CREATE FUNCTION @schema@.erase_v1(p_stream text, p_below integer, p_now bigint)
 RETURNS void LANGUAGE sql SET enable_seqscan = off AS $$
+    -- The head does not fall with the last event.
+    UPDATE @schema@.head AS h SET position = e.position, recorded_at = e.recorded_at
+    FROM (SELECT position, recorded_at FROM @schema@.events ORDER BY position DESC LIMIT 1) AS e
+    WHERE h.position < e.position;
     WITH gone AS (
         DELETE FROM @schema@.events WHERE stream_id = p_stream AND version < p_below
         RETURNING id, position, stream_id, version, type

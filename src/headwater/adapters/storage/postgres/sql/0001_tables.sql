@@ -48,7 +48,9 @@ CREATE TABLE @schema@.streams (
     version integer NOT NULL
 );
 
--- The head has a row of its own, so that it does not fall when the last events are erased.
+-- The head is the last event's position, and never below this one, which is written when the last
+-- events may go (erasure), and by what ends behind them (restoration). Not by every commit: while an
+-- old snapshot is held, each would have to pass all that were there before.
 CREATE TABLE @schema@.head (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
     position bigint NOT NULL,
@@ -112,8 +114,10 @@ CREATE TABLE @schema@.outbox (
     staged_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+-- A number can come again, if the outbox was restored. So it is not the key.
 CREATE TABLE @schema@.outbox_rejected (
-    seq bigint PRIMARY KEY,
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    seq bigint NOT NULL,
     stream_id text COLLATE "C" NOT NULL,
     id uuid NOT NULL,
     type text COLLATE "C" NOT NULL,
@@ -131,6 +135,7 @@ CREATE TABLE @schema@.outbox_rejected (
     reason text NOT NULL,
     rejected_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+CREATE INDEX outbox_rejected_by_seq ON @schema@.outbox_rejected (seq);
 
 CREATE VIEW @schema@.log AS
 SELECT

@@ -1,0 +1,245 @@
+"""PostgreSQL shared with others: old snapshots, stalled processes, names that are taken."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TypeAlias
+
+import asyncpg
+import pytest
+from msgspec.structs import replace
+
+from headwater.adapters.storage.postgres import PostgresSettings, PostgresStorage
+from headwater.adapters.storage.postgres.arrays import batch_arrays
+from headwater.adapters.storage.postgres.collection import Collection
+from headwater.adapters.storage.postgres.connections import close, connect
+from headwater.adapters.storage.postgres.row_statements import RowStatements
+from headwater.adapters.storage.postgres.transactions import writing as transaction
+from headwater.errors import StorageBusyError
+from headwater.ports.rows import CollectionSpec
+from headwater.ports.storage import Checkpoint
+from headwater.testing.conformance.builders import (
+    appending,
+    changing,
+    commit_all,
+    deletion,
+    new_event,
+    new_events,
+    row,
+    tombstone,
+    writing,
+)
+
+Sql: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+STAGE = (
+    "INSERT INTO {schema}.outbox (seq, stream_id, id, type, schema_version, data, occurred_at) "
+    "OVERRIDING SYSTEM VALUE VALUES ($1, $2, gen_random_uuid(), $3, 1, '{{}}', 0)"
+)
+
+
+@pytest.fixture
+def settings(postgres_url: str, postgres_schema: str) -> PostgresSettings:
+    url = f"{postgres_url}?sslmode=disable&schema={postgres_schema}"
+    return replace(PostgresSettings.from_url(url), auto_migrate=True, moves_outbox=False)
+
+
+@pytest.fixture
+async def storage(settings: PostgresSettings) -> AsyncIterator[PostgresStorage]:
+    async with opened(settings) as storage:
+        yield storage
+
+
+@pytest.fixture
+async def sql(postgres_url: str) -> AsyncIterator[Sql]:
+    """A connection of somebody else's."""
+    connection = await asyncpg.connect(postgres_url)
+    yield connection
+    await connection.close()
+
+
+@asynccontextmanager
+async def opened(settings: PostgresSettings) -> AsyncGenerator[PostgresStorage, None]:
+    """A storage as a process of its own would have it."""
+    storage = PostgresStorage(settings)
+    await storage.open()
+    yield storage
+    await storage.close()
+
+
+# ----------------------------------------------------------------------------------- the head
+
+
+async def test_commits_leave_no_dead_rows_that_the_next_one_would_have_to_pass(
+    storage: PostgresStorage, sql: Sql
+) -> None:
+    table = f"{storage.settings.schema}.head"
+    place = await sql.fetchval(f"SELECT ctid::text FROM {table}")
+    await storage.commit(appending("order-1", new_event()))
+    await commit_all(storage, (appending(f"order-{n}", *new_events(2)) for n in range(3)))
+    await storage.prepare_collections([CollectionSpec("c", ("n",))])
+    await storage.commit(replace(appending("order-1", new_event()), rows=(row("c", "k"),)))
+
+    assert await storage.head() == 8
+    assert await sql.fetchval(f"SELECT ctid::text FROM {table}") == place
+
+
+async def test_the_head_stays_where_it_was_when_the_last_events_are_erased(
+    storage: PostgresStorage,
+) -> None:
+    await storage.commit(appending("order-1", *new_events(2)))
+    await storage.commit(
+        replace(appending("order-2", new_event()), streams=(tombstone("order-1"),))
+    )
+    await storage.commit(changing(tombstone("order-2")))
+
+    assert await storage.head() == 3
+    assert (await storage.commit(appending("order-3", new_event()))).position == 4
+
+
+# -------------------------------------------------------------------------- stalled processes
+
+
+async def test_a_process_that_stalls_before_its_commit_soon_holds_nobody_up(
+    settings: PostgresSettings,
+) -> None:
+    settings = replace(settings, lock_seconds=2.0)
+    async with opened(settings) as storage:
+        stalled = await connect(settings)
+        await stalled.execute("BEGIN")
+        await stalled.fetch(
+            f"SELECT {settings.schema}.append_one_v1(2000, 'order-1', -1, gen_random_uuid(), "
+            f"'a.b', 1, '{{}}', 0, NULL, NULL, NULL, NULL, NULL, NULL)"
+        )
+
+        done = await storage.commit(appending("order-1", new_event()))
+
+        assert (done.position, done.appends[0].version) == (1, 1)
+        await close(stalled)
+
+
+async def test_a_transaction_of_an_operator_waits_no_longer_than_a_commit_does(
+    settings: PostgresSettings, sql: Sql
+) -> None:
+    settings = replace(settings, lock_seconds=0.1)
+    async with opened(settings) as storage:
+        await storage.open_subscription("s", partitions=1, start_after=0)
+        async with sql.transaction():
+            await sql.execute(f"SELECT FROM {settings.schema}.checkpoints FOR UPDATE")
+            with pytest.raises(StorageBusyError):
+                await storage.reset_subscription("s", to=Checkpoint(1))
+
+
+async def test_the_transaction_of_an_operator_is_ended_where_it_stalls(
+    settings: PostgresSettings, storage: PostgresStorage
+) -> None:
+    connection = await connect(settings)
+    async with transaction(connection, settings.quoted_schema, lock_seconds=6):
+        assert await connection.fetchval("SHOW idle_in_transaction_session_timeout") == "3s"
+        assert await connection.fetchval("SHOW lock_timeout") == "6s"
+    await close(connection)
+
+
+async def test_a_commit_is_durable_whatever_the_session_says(
+    settings: PostgresSettings, storage: PostgresStorage
+) -> None:
+    connection = await connect(settings)
+    for given, used in (("off", "on"), ("remote_apply", "remote_apply")):
+        await connection.execute(f"SET synchronous_commit = {given}")
+        async with connection.transaction():
+            await connection.fetch(f"SELECT {settings.schema}.move_outbox_v1(1, 1, 1, 1000)")
+            assert await connection.fetchval("SHOW synchronous_commit") == used
+    await close(connection)
+
+
+# ------------------------------------------------------------------------------------- names
+
+
+@pytest.mark.parametrize("name", ["order", "user", "select"])
+async def test_a_schema_may_have_the_name_of_a_word_of_sql(
+    postgres_database: str, name: str
+) -> None:
+    settings = PostgresSettings.from_url(f"{postgres_database}?schema={name}&auto_migrate=true")
+    async with opened(settings) as storage:
+        await storage.prepare_collections([CollectionSpec("c", ("n",))])
+        await storage.commit(replace(appending("order-1", new_event()), rows=(row("c", "k"),)))
+        seen = await storage.wait_for_news(0, seconds=5)
+        await storage.outbox.wait_until_moved()
+
+        assert (seen, await storage.count_rows("c")) == (1, 1)
+
+
+async def test_functions_of_somebody_elses_take_no_part_in_a_commit(
+    postgres_database: str,
+) -> None:
+    settings = PostgresSettings.from_url(f"{postgres_database}?auto_migrate=true")
+    somebody = await asyncpg.connect(postgres_database)
+    await somebody.execute(
+        "CREATE FUNCTION public.cardinality(uuid[]) RETURNS int LANGUAGE sql IMMUTABLE AS "
+        "'SELECT 0'"
+    )
+    await somebody.close()
+    async with opened(settings) as storage:
+        await storage.commit(appending("order-1", *new_events(2)))
+        await storage.commit(replace(appending("order-1", *new_events(2)), deadline=2**60))
+
+        assert await storage.head() == len(await storage.read_stream("order-1")) == 4
+
+
+# ------------------------------------------------------------------------------------- locks
+
+
+def test_every_row_that_is_written_is_locked_before_the_first_is() -> None:
+    spec = CollectionSpec("c", ("n",))
+    statements = {"c": RowStatements(Collection(spec, "s"))}
+    changes = writing(row("c", "b"), deletion("c", "a"), row("c", "c", expected=3))
+
+    ((*_, (locked,)),) = [batch_arrays([changes], statements)]
+
+    assert locked[3:5] == (["a", "b", "c"], [None, None, 3])
+
+
+async def test_two_that_prune_do_not_wait_for_each_other(
+    storage: PostgresStorage, sql: Sql
+) -> None:
+    await commit_all(storage, (appending(f"o-{n}", new_event(tags=("t",))) for n in range(2)))
+    for n in range(2):
+        await storage.commit(changing(tombstone(f"o-{n}")))
+    async with sql.transaction():
+        erased = f"{storage.settings.schema}.erased_events"
+        await sql.execute(f"SELECT FROM {erased} WHERE position = 1 FOR UPDATE")
+        pruned = await storage.prune(before=2**60)
+
+    assert pruned.erased_ids == 1
+
+
+# ------------------------------------------------------------------------------- the outbox
+
+
+async def test_the_mover_waits_for_a_locked_row_without_the_logs_lock(
+    settings: PostgresSettings, storage: PostgresStorage, sql: Sql, postgres_url: str
+) -> None:
+    await sql.execute(STAGE.format(schema=settings.schema), 1, "s-1", "a.b")
+    holder = await asyncpg.connect(postgres_url)
+    await holder.execute("BEGIN")
+    await holder.execute(f"UPDATE {settings.schema}.outbox SET actor = 'ada'")
+    moving = asyncio.create_task(storage.outbox.move())
+    waiting = "SELECT true FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE $1"
+    while not await sql.fetchval(waiting, f"%{settings.schema}%move_outbox%"):
+        await asyncio.sleep(0.01)
+
+    await asyncio.wait_for(storage.commit(appending("order-1", new_event())), 5)
+
+    await holder.execute("COMMIT")
+    assert (await moving).moved == 1
+    await holder.close()
+
+
+async def test_a_number_that_was_put_aside_may_come_again(
+    settings: PostgresSettings, storage: PostgresStorage, sql: Sql
+) -> None:
+    for _ in range(3):
+        await sql.execute(STAGE.format(schema=settings.schema), 1, "s-1", "bad")
+        assert (await storage.outbox.move()).rejected == 1
+
+    assert [one.seq for one in await storage.outbox.rejected(limit=1)] == [1, 1, 1]
+    assert await storage.outbox.redrive([1]) == 3
