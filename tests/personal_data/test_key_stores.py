@@ -1,6 +1,7 @@
 """The key stores of the house pass the suite; what is special about each of them."""
 
 import asyncio
+import os
 import socket
 import sqlite3
 from pathlib import Path
@@ -201,3 +202,23 @@ class TestLedgerFile:
     async def test_a_ledger_that_cannot_be_written_says_so(self, tmp_path: Path) -> None:
         with pytest.raises(KeyStoreError, match="can't be written"):
             await LedgerFile(tmp_path / "gone" / "ledger").add([Forgotten("ada", 1)])
+
+    async def test_a_line_that_was_written_in_part_only_is_an_error_and_does_not_count(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ledger = LedgerFile(tmp_path / "forgotten.jsonl")
+        await ledger.add([Forgotten("ada", 1)])
+        write = os.write
+
+        def on_a_disk_that_is_full(file: int, data: bytes) -> int:
+            return write(file, data[:20])
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "write", on_a_disk_that_is_full)
+            with pytest.raises(KeyStoreError, match="can't be written"):
+                await ledger.add([Forgotten("bob", 2)])
+        assert [entry.subject for entry in await ledger.entries()] == ["ada"]
+
+        await ledger.add([Forgotten("bob", 2)])
+
+        assert [entry.subject for entry in await ledger.entries()] == ["ada", "bob"]

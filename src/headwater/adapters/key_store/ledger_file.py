@@ -1,6 +1,7 @@
 """The ledger as a file of JSON lines, to which lines are only ever added."""
 
 import asyncio
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,13 +63,18 @@ class LedgerFile:
             file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
             try:
                 lines = b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries)
+                if self._is_cut_off(file):
+                    lines = _CUT_OFF + b"\n" + lines
                 # One write, so that lines of several processes don't mix.
-                os.write(file, (_CUT_OFF + b"\n" if self._is_cut_off(file) else b"") + lines)
+                count = os.write(file, lines)
                 os.fsync(file)
             finally:
                 os.close(file)
             if is_new:
                 self._sync_directory()
+            if count < len(lines):
+                # The next write marks what is there of the last line as cut off.
+                raise OSError(errno.ENOSPC, f"{count} of {len(lines)} bytes were written")
         except OSError as error:
             raise KeyStoreError(f"The ledger {self.path} can't be written: {error}.") from error
 
