@@ -19,11 +19,14 @@ from headwater.errors import (
 )
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
-_LOST: Final = ("57P01", "57P02", "57P05", "08000", "08003", "08006", "08P01")
+_LOST: Final = ("25P03", "57P01", "57P02", "57P05", "08000", "08003", "08006")
 _NOT_NOW: Final = ("57P03", "53300", "08001", "08004")
-_FOR_ALL: Final = ("53100", "25006", "42501")
+# A pooler ends connections with it. A server answers with it to a value that it can't read.
+_PROTOCOL: Final = "08P01"
+_FULL: Final = "53100"
+_STANDBY: Final = "25006"
+_FORBIDDEN: Final = "42501"
 _WAITED: Final = ("55P03", "40P01", "40001", "57014")
-_READ_ONLY: Final = ("25006", "42501")
 _NO_TABLES: Final = ("42P01", "3F000", "42883", "42703")
 _REFUSED: Final = ("28000", "28P01", "3D000")
 _CORRUPT: Final = ("XX001", "XX002")
@@ -40,7 +43,9 @@ def is_lost(error: BaseException) -> bool:
     if isinstance(error, StorageUnavailableError):
         return True
     if isinstance(error, asyncpg.PostgresError):
-        return code_of(error) in _LOST or code_of(error) in _NOT_NOW
+        code = code_of(error)
+        ended = code == _PROTOCOL and "FATAL" in (error.severity_en, error.severity)
+        return ended or code in _LOST or code in _NOT_NOW
     if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError):
         # Also of a connection that the server has just ended asyncpg says that it is busy.
         return not isinstance(error, ValueError)
@@ -54,18 +59,26 @@ def is_contended(error: BaseException) -> bool:
 
 
 def is_read_only(error: BaseException) -> bool:
-    """Return whether the server can be read, not written."""
-    return code_of(error) in _READ_ONLY
+    """Return whether the server as a whole can be read, not written."""
+    return code_of(error) == _STANDBY
 
 
 def is_undecided(error: BaseException) -> bool:
     """Return whether a commit failed before anybody looked at what is in it."""
-    return is_contended(error) or is_for_all(error)
+    return is_contended(error) or is_for_all(error) or is_missing(error)
 
 
 def is_for_all(error: BaseException) -> bool:
     """Return whether no commit at all would succeed, whatever is in it."""
-    return code_of(error) in (*_FOR_ALL, *_NO_TABLES, *_CORRUPT)
+    return code_of(error) in (_FULL, _STANDBY, *_CORRUPT)
+
+
+def is_missing(error: BaseException) -> bool:
+    """Return whether a table, column or function is not there, or not this user's to use.
+
+    Commits that do without it may succeed.
+    """
+    return code_of(error) in (_FORBIDDEN, *_NO_TABLES)
 
 
 def translated(error: Exception, settings: PostgresSettings) -> Exception:
@@ -121,12 +134,12 @@ def _kind_of(
         return StorageBusyError, (
             f"others held locks for more than {settings.lock_seconds} s ({error}). {advice}"
         )
-    if code == "53100":
+    if code == _FULL:
         return StorageFullError, (
             f"the server's disk is full ({error}). The commit was rolled back and nothing is "
             f"lost; make room and send it again."
         )
-    if code in _READ_ONLY:
+    if code in (_STANDBY, _FORBIDDEN):
         return StorageReadOnlyError, (
             f"it can be read, not written ({error}). A standby takes no commits; connect to the "
             f"primary, or grant this user the right to write."

@@ -1,6 +1,7 @@
 """What the functions in ``sql/`` answer, as results and errors of the port."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
@@ -75,7 +76,7 @@ def _refusal(
     i, actual = answer.i, answer.actual
     match answer.refused:
         case "deadline":
-            return DeadlineExceededError("Commit", from_microseconds(changes.deadline or 0))
+            return DeadlineExceededError("Commit", _as_time(changes.deadline or 0))
         case "receipt":
             receipt = changes.receipts[i]
             message_id = UUID(bytes=receipt.message_id)
@@ -115,6 +116,13 @@ def _refusal(
             row = changes.rows[i]
             field = collections[row.collection].spec.indexed[answer.place].name
             return DuplicateValueError(row.collection, field, row.indexed[answer.place], row.key)
+
+
+def _as_time(microseconds: int) -> datetime:
+    try:
+        return from_microseconds(microseconds)
+    except OverflowError:  # further away than a datetime can say
+        return datetime.min.replace(tzinfo=UTC)
 
 
 def _known_id(append: Append, told: dict[str, Any]) -> IdempotencyConflictError:

@@ -1,5 +1,6 @@
 """The storage in a schema of a PostgreSQL database."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final
 

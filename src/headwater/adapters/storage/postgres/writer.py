@@ -8,11 +8,15 @@ from typing import Final, Protocol
 
 from headwater.adapters.storage.postgres.collection import Collection
 from headwater.adapters.storage.postgres.committer import Committer
-from headwater.adapters.storage.postgres.limits import GROUP_COMMITS_MAX, GROUP_SIZE_MAX
+from headwater.adapters.storage.postgres.limits import (
+    GROUP_BYTES_MAX,
+    GROUP_COMMITS_MAX,
+    GROUP_SIZE_MAX,
+)
 from headwater.adapters.storage.postgres.refusals import Outcome
 from headwater.adapters.storage.postgres.settings import PostgresSettings
 from headwater.adapters.storage.postgres.writing import WritingConnection
-from headwater.errors import StorageClosedError, StorageError
+from headwater.errors import OutcomeUnknownError, StorageClosedError, StorageError
 from headwater.ports.changes import Changes, Committed
 
 _log = logging.getLogger("headwater.storage.postgres")
@@ -27,10 +31,10 @@ class Done(Protocol):
 class _Waiting:
     """A commit that waits for the writer."""
 
-    __slots__ = ("changes", "future")
+    __slots__ = ("bytes", "changes", "future")
 
-    def __init__(self, changes: Changes, future: asyncio.Future[Committed]) -> None:
-        self.changes, self.future = changes, future
+    def __init__(self, changes: Changes, size: int, future: asyncio.Future[Committed]) -> None:
+        self.changes, self.bytes, self.future = changes, size, future
 
     @property
     def size(self) -> int:
@@ -59,8 +63,8 @@ class Writer:
         """Begin to commit what waits."""
         self._task = self._loop.create_task(self._run(), name="headwater writer")
 
-    def submit(self, changes: Changes) -> asyncio.Future[Committed]:
-        """Queue a commit; cancelling the future before it is picked up removes it.
+    def submit(self, changes: Changes, size: int) -> asyncio.Future[Committed]:
+        """Queue a commit of *size* bytes; cancelling the future before it is picked up removes it.
 
         Raises:
             StorageError: the task has ended, for whatever reason.
@@ -69,7 +73,7 @@ class Writer:
             self._done(1, 0)
             raise self._refusal(self._over)
         future: asyncio.Future[Committed] = self._loop.create_future()
-        self._queue.append(_Waiting(changes, future))
+        self._queue.append(_Waiting(changes, size, future))
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
         return future
@@ -110,20 +114,37 @@ class Writer:
             self._taken = group
             picked = [one for one in group if not one.future.cancelled()]
             if picked:
-                outcomes = await self._committer.commit([one.changes for one in picked])
+                outcomes = await self._outcomes([one.changes for one in picked])
                 for one, outcome in zip(picked, outcomes, strict=True):
                     _settle(one.future, outcome)
             self._taken = ()
             self._done(len(group), self._committer.head)
 
     def _group(self) -> list[_Waiting]:
-        queue, size = self._queue, 0
+        queue, size, bytes_ = self._queue, 0, 0
         group: list[_Waiting] = []
         while queue and len(group) < GROUP_COMMITS_MAX and size < GROUP_SIZE_MAX:
+            bytes_ += queue[0].bytes
+            if group and bytes_ > GROUP_BYTES_MAX:
+                break
             one = queue.popleft()
             group.append(one)
             size += one.size
         return group
+
+    async def _outcomes(self, group: Sequence[Changes]) -> Sequence[Outcome]:
+        try:
+            return await self._committer.commit(group)
+        except Exception as error:  # noqa: BLE001 - all of the group get it
+            # Of this group nothing is known for certain; those that come after it are not harmed.
+            where = self._settings.where
+            _log.critical("%s: a group of commits has failed", where, exc_info=error)
+            problem = f"{where}: a commit failed ({error!r}). It may be stored or not: look for it."
+            outcomes: list[Exception] = []
+            for _ in group:
+                outcomes.append(OutcomeUnknownError(problem, where=where))
+                outcomes[-1].__cause__ = error
+            return outcomes
 
     def _end(self, failure: Exception | None) -> None:
         """Answer all who still wait, now and from now on, that nobody writes any more."""
