@@ -111,8 +111,11 @@ class Pages:
         """
         moves = tuple(
             CheckpointMove(
-                *(self._subscription.name, partition, checkpoint.position),
-                *(reached.position, reached.event_id),
+                self._subscription.name,
+                partition,
+                expected=checkpoint.position,
+                to=reached.position,
+                event_id=reached.event_id,
             )
             for partition, checkpoint in enumerate(self.checkpoints)
             if reached.position - checkpoint.position >= behind_min
@@ -126,29 +129,27 @@ class Pages:
     def _decode(self, page: LogPage) -> tuple[list[Arrival], Checkpoint, _Failure | None]:
         arrivals: list[Arrival] = []
         preceding: StoredEvent | None = None
+        read, key_of = self._codec.read, self._consumer.key_of
+        takes, partitions = self._subscription.takes, len(self.checkpoints)
         for stored in page.events:
-            arrival = Arrival(stored, None)
+            before, arrival = len(arrivals), None
             try:
-                arrived: list[Arrival] = []
-                # What was made of one event is taken over as a whole or not at all.
-                for part, payload in self._codec.read(stored):
-                    if self._takes(part.type):
-                        arrived.append(arrival := Arrival(part, payload))
+                for part, payload in read(stored):
+                    if not takes or part.type in takes:
+                        arrivals.append(arrival := Arrival(part, payload))
                         arrival.preceding = preceding
-                        arrival.key = self._consumer.key_of(arrival)
-                        arrival.partition = partition_of(arrival.key, len(self.checkpoints))
+                        arrival.key = key = key_of(arrival)
+                        arrival.partition = partition_of(key, partitions)
             except Exception as error:  # noqa: BLE001 - told after what comes before it
+                # What was made of one event is taken over as a whole or not at all.
+                del arrivals[before:]
                 # Nothing arrived where nothing precedes, so that this moves no checkpoint.
                 reached = (
                     Checkpoint(preceding.position, preceding.id) if preceding else Checkpoint(0)
                 )
-                return arrivals, reached, (arrival, error)
-            arrivals += arrived
+                return arrivals, reached, (arrival or Arrival(stored, None), error)
             preceding = stored
         return arrivals, Checkpoint(page.scanned_to, page.event_id), None
-
-    def _takes(self, type: str) -> bool:
-        return not self._subscription.takes or type in self._subscription.takes
 
     def _deal(self, arrivals: Sequence[Arrival], scanned_to: Checkpoint) -> list[Batch]:
         dealt: dict[int, list[Arrival]] = {}
