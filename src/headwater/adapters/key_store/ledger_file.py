@@ -65,16 +65,12 @@ class LedgerFile:
                 lines = b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries)
                 if self._is_cut_off(file):
                     lines = _CUT_OFF + b"\n" + lines
-                # One write, so that lines of several processes don't mix.
-                count = os.write(file, lines)
+                _write_at_once(file, lines)
                 os.fsync(file)
             finally:
                 os.close(file)
             if is_new:
                 self._sync_directory()
-            if count < len(lines):
-                # The next write marks what is there of the last line as cut off.
-                raise OSError(errno.ENOSPC, f"{count} of {len(lines)} bytes were written")
         except OSError as error:
             raise KeyStoreError(f"The ledger {self.path} can't be written: {error}.") from error
 
@@ -88,3 +84,11 @@ class LedgerFile:
             os.fsync(directory)
         finally:
             os.close(directory)
+
+
+def _write_at_once(file: int, lines: bytes) -> None:
+    # In one write, so that lines of several processes don't mix. Of what is not whole the next
+    # one marks the rest as cut off.
+    count = os.write(file, lines)
+    if count < len(lines):
+        raise OSError(errno.ENOSPC, f"{count} of {len(lines)} bytes were written")
