@@ -135,9 +135,13 @@ class StorageMachine(WritingMachine):
         self.both(self.memory.subscriptions(), self.other.subscriptions())
 
     @rule()
-    def clear_the_collection(self) -> None:
-        name = self.spec.name
-        cleared = self.both(self.memory.clear_collection(name), self.other.clear_collection(name))
+    def rebuild_the_collection(self) -> None:
+        cleared = self.both(
+            *(
+                storage.reset_subscription("totals", to=Checkpoint(0), clear=(self.spec.name,))
+                for storage in (self.memory, self.other)
+            )
+        )
         assert cleared == len(self.rows)
         self.rows.clear()
         self.both(self.memory.collections(), self.other.collections())

@@ -146,7 +146,7 @@ async def test_a_log_that_is_replaced_behind_a_running_subscription_stops_it(
             "tenant, traceparent, headers, tags, 0 FROM headwater_events WHERE position = 1",
             [(position, position) for position in range(4, 4 + more)],
         )
-        backup.execute("UPDATE headwater_head SET position = ?", (3 + more,))
+        backup.execute("UPDATE headwater_latest SET position = ?", (3 + more,))
     copy(tmp_path / "backup.db", storage.settings.path)
     await bench.book("d")
 
@@ -203,8 +203,7 @@ async def test_an_operators_reset_is_the_way_out(
         await subscriptions.restart("balances")
 
     (balances,) = await elsewhere.collections()
-    await elsewhere.clear_collection(balances.name)
-    await elsewhere.reset_subscription("balances", to=Checkpoint(0))
+    await elsewhere.reset_subscription("balances", to=Checkpoint(0), clear=(balances.name,))
     await subscriptions.restart("balances")
     await subscriptions.settle()
 

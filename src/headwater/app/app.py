@@ -8,6 +8,7 @@ from uuid import UUID
 from headwater.app.catalogue import Catalogue
 from headwater.app.context import BoundedContext
 from headwater.app.personal_data import PersonalDataSettings, personal_data_of
+from headwater.app.rebuilding import rebuild
 from headwater.app.run import Run
 from headwater.app.storages import storage_of
 from headwater.app.surroundings import Surroundings, dishka_container
@@ -24,6 +25,7 @@ from headwater.mediator.registrations import Strategy
 from headwater.mediator.sending import Receipt
 from headwater.mediator.streaming import Stream
 from headwater.messages import Request
+from headwater.operations.rebuilding import Rebuild
 from headwater.operations.retention import Retention
 from headwater.ports.storage import Storage
 from headwater.projections.projection import Projection
@@ -314,6 +316,20 @@ class App:
     ) -> Mapping[str, M]:
         """Return all rows as they were, by the text of their key; see `ReadModelHistory.rows`."""
         return await self._running().wiring.subscribed.histories.of(model).rows(at=at)
+
+    async def rebuild(self, projection: Any, *, models: Sequence[type[ReadModel]] = ()) -> Rebuild:
+        """Delete a projection's rows in one commit and let it begin again at the start of the log.
+
+        *projection* is the class, or its name; *models* are the read models whose rows go where
+        it is a function. Workers elsewhere notice within seconds; what they had in hand is
+        refused. `Rebuild.head` is where it has caught up: ``await app.wait_for(projection,
+        rebuilt.head)``. Until then readers see rows missing or older than they were.
+
+        Raises:
+            ConfigurationError: it is none of the app's, was never run, or nobody knows its rows.
+            StorageError: a storage can't be used.
+        """
+        return await rebuild(self._running(), projection, models=models)
 
     async def restart(self, subscription: Any) -> None:
         """Run a subscription that has failed again, with the event that failed."""

@@ -1,7 +1,7 @@
 """``headwater db recover`` and ``prune``."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Annotated, Any
@@ -10,12 +10,19 @@ import msgspec
 import typer
 
 from headwater.cli.options import AppName, Url, UrlArgument, Yes, named
-from headwater.cli.outcome import ExitCode, masked
+from headwater.cli.outcome import ExitCode
 from headwater.cli.output import Output
 from headwater.cli.running import Place, perform
+from headwater.cli.storages import opened_storages
 from headwater.clock import SystemClock
 from headwater.errors import ConfigurationError
-from headwater.operations.recovering import Consumer, Recovery, Stray, examine, recover
+from headwater.operations.recovering import (
+    Recovery,
+    Stray,
+    examine,
+    not_astray,
+    recover,
+)
 from headwater.operations.retention import DEDUPLICATION_WINDOW, PRUNE_BATCH, Retention, prune
 from headwater.ports.storage import Storage
 
@@ -105,7 +112,7 @@ def recover_command(
     ] = None,
     rebuild: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="A subscription that begins again from position 0."),
+        typer.Option(metavar="NAME", help="One of those ahead that begins again from position 0."),
     ] = None,
     yes: Yes = False,
 ) -> None:
@@ -119,7 +126,9 @@ def recover_command(
             log = await opened.enter_async_context(place.opened())
             examined = [
                 _Examined(label, one, await examine(log, one, consumers=consumers))
-                for label, one, consumers in await _storages(opened, place, log, databases or ())
+                for label, one, consumers in await opened_storages(
+                    opened, place, log, databases or ()
+                )
             ]
             _show(output, examined, subscribers_from, rebuild or ())
             needed = [one for one in examined if one.recovery.needed]
@@ -142,24 +151,6 @@ def recover_command(
         return ExitCode.OK
 
     perform(context, work, url=named(context, url, storage), app=app)
-
-
-async def _storages(
-    opened: AsyncExitStack, place: Place, log: Storage, urls: Sequence[str]
-) -> list[tuple[str, Storage, Mapping[str, Consumer]]]:
-    """Return the storages to look at, open, each with a name and the subscriptions it is for."""
-    loaded = place.app
-    consumers: Mapping[str, Consumer] = loaded.consumers(loaded.storage) if loaded else {}
-    found = [("log", log, consumers)]
-    if loaded is not None:
-        for name, database in loaded.databases.items():
-            await database.open()
-            opened.push_async_callback(database.close)
-            found.append((name, database, loaded.consumers(database)))
-    for url in urls:
-        database = await opened.enter_async_context(Place(url, None).opened())
-        found.append((masked(url), database, {}))
-    return found
 
 
 def _show(
@@ -198,9 +189,7 @@ def _show(
 def _check_names(examined: Sequence[_Examined], rebuild: Sequence[str]) -> None:
     strays = {stray.subscription for one in examined for stray in one.recovery.strays}
     if strangers := set(rebuild) - strays:
-        raise ConfigurationError(
-            f"Not ahead of the log, so not to be rebuilt: {', '.join(sorted(strangers))}."
-        )
+        raise not_astray(strangers)
 
 
 def _problem(stray: Stray) -> str:

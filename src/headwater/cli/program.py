@@ -5,7 +5,15 @@ from typing import Annotated
 
 import typer
 
-from headwater.cli import database, migrations, schema, stream_changes, stream_files, stream_reading
+from headwater.cli import (
+    database,
+    migrations,
+    schema,
+    stream_changes,
+    stream_files,
+    stream_reading,
+    subscriptions,
+)
 from headwater.cli.outcome import ExitCode
 from headwater.cli.output import Output
 
@@ -26,6 +34,7 @@ db = typer.Typer(help="The storage as a whole.", no_args_is_help=True)
 migrations.add_to(db)
 database.add_to(db)
 program.add_typer(db, name="db")
+subscriptions.add_to(program)
 contract = typer.Typer(help="The contract of stored messages.", no_args_is_help=True)
 schema.add_to(contract)
 program.add_typer(contract, name="schema")

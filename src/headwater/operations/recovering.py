@@ -5,7 +5,7 @@ than it did, and may have gone on otherwise. What did not go back with it (rows 
 checkpoints there, receipts) then speaks of events that are not there.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -138,23 +138,27 @@ async def recover(
         )
     astray = {stray.subscription for stray in recovery.strays}
     if strangers := set(rebuild) - astray:
-        raise ConfigurationError(
-            f"Not ahead of the log, so not to be rebuilt: {', '.join(sorted(strangers))}."
-        )
+        raise not_astray(strangers)
     after = recovery.head if subscribers_from is None else subscribers_from
     resume = await _checkpoint_at(log, after)
     rows: dict[str, int] = {}
     positions: dict[str, int] = {}
     for stray in recovery.strays:
         to = BEGINNING if stray.collection or stray.subscription in rebuild else resume
-        if stray.collection is not None:
-            # Rows first: were it the other way round, a cut in between would leave old rows
-            # under a checkpoint that nothing is wrong with.
-            rows[stray.collection] = await storage.clear_collection(stray.collection)
-        await storage.reset_subscription(stray.subscription, to=to)
+        clear = () if stray.collection is None else (stray.collection,)
+        deleted = await storage.reset_subscription(stray.subscription, to=to, clear=clear)
+        rows.update(dict.fromkeys(clear, deleted))
         positions[stray.subscription] = to.position
     receipts = await storage.remove_receipts(after=recovery.head)
     return Recovered(rows, positions, receipts)
+
+
+def not_astray(names: Collection[str]) -> ConfigurationError:
+    """Return the error for whoever wants to recover *names*, which are not ahead of the log."""
+    return ConfigurationError(
+        f"Not ahead of the log, so nothing to recover from: {', '.join(sorted(names))}. To build "
+        f"a projection again for another reason: headwater projection rebuild NAME."
+    )
 
 
 async def _stands(log: Storage, checkpoint: Checkpoint, head: int) -> bool:

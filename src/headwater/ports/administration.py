@@ -40,26 +40,22 @@ class Administration(Protocol):
         """Return all subscriptions that were ever opened, by name."""
         ...
 
-    async def reset_subscription(self, name: str, *, to: "Checkpoint") -> None:
+    async def reset_subscription(
+        self, name: str, *, to: "Checkpoint", clear: Sequence[str] = ()
+    ) -> int:
         """Set the checkpoint of every partition to *to*, wherever it stands.
 
-        A worker that is at it notices by compare-and-set and goes on from there.
+        In the same commit all rows of the collections in *clear* are deleted; how many there
+        were is returned. A worker that is at it notices by compare-and-set: what it was about to
+        commit, rows from before with a checkpoint from before, is refused.
 
         Raises:
-            ConfigurationError: there is no such subscription.
+            ConfigurationError: there is no such subscription, or a collection was not prepared.
         """
         ...
 
     async def collections(self) -> Sequence[CollectionSpec]:
         """Return the collections that were prepared, by name."""
-        ...
-
-    async def clear_collection(self, name: str) -> int:
-        """Delete all rows of a collection in one step; return how many there were.
-
-        Raises:
-            ConfigurationError: it was not prepared.
-        """
         ...
 
     async def count_receipts(self, *, after: int) -> int:

@@ -86,13 +86,17 @@ class ProjectionConsumer(Generic[M]):
     def _changes(self, rows: Mapping[str, M | None]) -> tuple[RowChange, ...]:
         changes: list[RowChange] = []
         for key, row in rows.items():
+            stored = self._stored.get(key)
+            # Compared too, not only the checkpoint: after a rebuild that stands at the same
+            # place again, and what was folded from a row from before must not be written.
+            expected = 0 if stored is None else stored.version
             if row is not None:
                 try:
-                    changes.append(self._type.written(row, expected=None))
+                    changes.append(self._type.written(row, expected=expected))
                 except Exception as error:
                     raise _UnwritableRowError(key, error) from error
-            elif key in self._stored:
-                changes.append(RowChange(self._type.name, key, None))
+            elif stored is not None:
+                changes.append(RowChange(self._type.name, key, None, expected=expected))
         return tuple(changes)
 
     def _row(self, key: str) -> M | None:

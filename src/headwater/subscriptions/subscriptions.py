@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final, TypeVar
 
 from headwater.clock import Duration, seconds_of
 from headwater.errors import ConfigurationError
@@ -18,6 +18,7 @@ GRACE_SECONDS: Final = 10.0
 """How long `stop` lets handlers finish what they have begun."""
 
 _log = logging.getLogger("headwater")
+_T = TypeVar("_T")
 
 
 class Subscriptions:
@@ -65,6 +66,22 @@ class Subscriptions:
         """
         runner = self._named(name)
         if not runner.running:
+            await runner.open()
+            runner.start()
+
+    async def reset(self, name: str, reset: Callable[[], Awaitable[_T]]) -> _T:
+        """Return what *reset* returns, which moves the checkpoints of *name*; then run from there.
+
+        If the subscription is one of this process, it stops before and begins again after it,
+        whether it had failed or not. Whoever waits for it meanwhile is told that it stopped.
+        """
+        runner = self._runners.get(name)
+        if runner is None:
+            return await reset()
+        await runner.stop(grace_seconds=GRACE_SECONDS)
+        try:
+            return await reset()
+        finally:
             await runner.open()
             runner.start()
 

@@ -72,17 +72,15 @@ class Passing:
         """As `Administration.subscriptions`."""
         return await self.inner.subscriptions()
 
-    async def reset_subscription(self, name: str, *, to: Checkpoint) -> None:
+    async def reset_subscription(
+        self, name: str, *, to: Checkpoint, clear: Sequence[str] = ()
+    ) -> int:
         """As `Administration.reset_subscription`."""
-        await self.inner.reset_subscription(name, to=to)
+        return await self.inner.reset_subscription(name, to=to, clear=clear)
 
     async def collections(self) -> Sequence[CollectionSpec]:
         """As `Administration.collections`."""
         return await self.inner.collections()
-
-    async def clear_collection(self, name: str) -> int:
-        """As `Administration.clear_collection`."""
-        return await self.inner.clear_collection(name)
 
     async def count_receipts(self, *, after: int) -> int:
         """As `Administration.count_receipts`."""

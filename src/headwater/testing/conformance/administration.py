@@ -1,5 +1,6 @@
 """The promises of `headwater.ports.administration`: look, repair, and let old things go."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -36,6 +37,17 @@ def receiving(message_id: bytes, *, digest: bytes = b"d") -> Changes:
 async def receipts_left(storage: Storage, ids: list[bytes]) -> list[int]:
     """Return the places of those *ids* for which there still is a receipt."""
     return [n for n, id in enumerate(ids) if await storage.receipt("orders", id) is not None]
+
+
+async def write_until_reset(storage: Storage, begun: asyncio.Event) -> None:
+    """Write a note with each step of a checkpoint, until somebody has reset it."""
+    for at in range(200):
+        move = CheckpointMove("notes", 0, at, at + 1)
+        try:
+            await storage.commit(Changes(rows=(row("notes", f"{at}"),), checkpoints=(move,)))
+        except CheckpointConflictError:
+            return
+        begun.set()
 
 
 class AdministrationConformance(StorageSuite):
@@ -108,24 +120,55 @@ class AdministrationConformance(StorageSuite):
 
         assert list(await storage.collections()) == [NOTES, USERS]
 
-    async def test_clearing_a_collection_deletes_all_of_its_rows(self, storage: Storage) -> None:
+    async def test_a_reset_deletes_all_rows_of_the_collections_it_names(
+        self, storage: Storage
+    ) -> None:
         await storage.prepare_collections([USERS, NOTES])
+        await storage.open_subscription("users", partitions=2, start_after=7)
         await storage.commit(writing(*(row("users", key, key) for key in "abc"), row("notes", "a")))
         before = await storage.get_rows("users", ["a"])
 
-        assert await storage.clear_collection("users") == 3
+        deleted = await storage.reset_subscription("users", to=Checkpoint(0), clear=("users",))
 
+        assert deleted == 3
         assert await storage.count_rows("users") == 0
         assert await storage.count_rows("notes") == 1
-        assert await storage.clear_collection("users") == 0
+        (users,) = await storage.subscriptions()
+        assert users.checkpoints == (Checkpoint(0),) * 2
+        again = await storage.reset_subscription(
+            "users", to=Checkpoint(0), clear=("notes", "users")
+        )
+        assert again == 1
         await storage.commit(writing(row("users", "a", "b", expected=0)))
         assert (await storage.get_rows("users", ["a"]))["a"].version != before["a"].version
 
-    async def test_a_collection_that_was_not_prepared_cannot_be_cleared(
-        self, storage: Storage
-    ) -> None:
+    async def test_a_reset_that_is_refused_deletes_nothing(self, storage: Storage) -> None:
+        await storage.prepare_collections([NOTES])
+        await storage.open_subscription("notes", partitions=1, start_after=7)
+        await storage.commit(writing(row("notes", "a")))
+
         with pytest.raises(ConfigurationError, match="users"):
-            await storage.clear_collection("users")
+            await storage.reset_subscription("notes", to=Checkpoint(0), clear=("notes", "users"))
+        with pytest.raises(ConfigurationError, match="other"):
+            await storage.reset_subscription("other", to=Checkpoint(0), clear=("notes",))
+
+        assert await storage.count_rows("notes") == 1
+        (notes,) = await storage.subscriptions()
+        assert notes.checkpoints == (Checkpoint(7),)
+
+    async def test_rows_from_before_a_reset_never_outlast_it(self, storage: Storage) -> None:
+        await storage.prepare_collections([NOTES])
+        await storage.open_subscription("notes", partitions=1, start_after=0)
+        begun = asyncio.Event()
+        worker = asyncio.ensure_future(write_until_reset(storage, begun))
+        await begun.wait()
+
+        await storage.reset_subscription("notes", to=Checkpoint(0), clear=("notes",))
+        await worker
+
+        (notes,) = await storage.subscriptions()
+        assert notes.checkpoints == (Checkpoint(0),)
+        assert await storage.count_rows("notes") == 0
 
     # ----------------------------------------------------------------------------- receipts
 

@@ -75,15 +75,17 @@ class MemoryContents:
             for name, checkpoints in sorted(self._checkpoints.items())
         ]
 
-    def reset_subscription(self, name: str, to: Checkpoint) -> None:
-        """Set the checkpoint of every partition.
+    def reset_subscription(self, name: str, to: Checkpoint, clear: Sequence[str]) -> int:
+        """Set the checkpoint of every partition, and return how many rows were deleted.
 
         Raises:
-            ConfigurationError: there is no such subscription.
+            ConfigurationError: there is no such subscription, or no such collection.
         """
+        collections = [self.collection(one) for one in clear]
         if name not in self._checkpoints:
             raise ConfigurationError(f"There is no subscription {name!r} in this storage.")
         self._checkpoints[name] = [to] * len(self._checkpoints[name])
+        return sum(one.clear() for one in collections)
 
     def collections(self) -> Sequence[CollectionSpec]:
         """Return the collections that were prepared, by name."""

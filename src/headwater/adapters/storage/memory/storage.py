@@ -230,20 +230,17 @@ class MemoryStorage:
         await self._let_others_run()
         return self._contents.subscriptions()
 
-    async def reset_subscription(self, name: str, *, to: Checkpoint) -> None:
+    async def reset_subscription(
+        self, name: str, *, to: Checkpoint, clear: Sequence[str] = ()
+    ) -> int:
         """Set every checkpoint, as `Administration.reset_subscription` says."""
         await self._let_others_run()
-        self._contents.reset_subscription(name, to)
+        return self._contents.reset_subscription(name, to, clear)
 
     async def collections(self) -> Sequence[CollectionSpec]:
         """Return the collections that were prepared, by name."""
         await self._let_others_run()
         return self._contents.collections()
-
-    async def clear_collection(self, name: str) -> int:
-        """Delete all rows of a collection, and return how many there were."""
-        await self._let_others_run()
-        return self._contents.collection(name).clear()
 
     async def count_receipts(self, *, after: int) -> int:
         """Return how many receipts came with a commit at a position past *after*."""

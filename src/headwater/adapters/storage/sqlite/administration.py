@@ -14,6 +14,10 @@ from headwater.ports.administration import Pruned, StoredSubscription
 from headwater.ports.rows import CollectionSpec
 from headwater.ports.storage import Checkpoint
 
+_REMOVE_RECEIPTS: Final = "DELETE FROM headwater_receipts WHERE position > ?"
+_RESET: Final = (
+    "UPDATE headwater_checkpoints SET position = ?, event_id = ? WHERE subscription = ?"
+)
 _PRUNE_RECEIPTS: Final = (
     "DELETE FROM headwater_receipts WHERE (consumer, message_id) IN ("
     "SELECT consumer, message_id FROM headwater_receipts WHERE recorded_at < ? "
@@ -37,23 +41,28 @@ class SqliteAdministration(SqliteFile):
         """Return all subscriptions that were ever opened, by name."""
         return await self._read(_select_subscriptions)
 
-    async def reset_subscription(self, name: str, *, to: Checkpoint) -> None:
+    async def reset_subscription(
+        self, name: str, *, to: Checkpoint, clear: Sequence[str] = ()
+    ) -> int:
         """Set every checkpoint, as `Administration.reset_subscription` says."""
-        count = await self._write(
-            "UPDATE headwater_checkpoints SET position = ?, event_id = ? WHERE subscription = ?",
-            (to.position, to.event_id, name),
-        )
-        if not count:
-            raise ConfigurationError(f"There is no subscription {name!r} in this storage.")
+        opened = self._opened()
+        tables = [self._collection(one).table for one in clear]
+        busy_seconds = self.settings.busy_seconds
+
+        def reset(connection: sqlite3.Connection) -> int:
+            with (
+                closing(connection.cursor()) as cursor,
+                writing(connection, busy_seconds=busy_seconds),
+            ):
+                if not cursor.execute(_RESET, (to.position, to.event_id, name)).rowcount:
+                    raise ConfigurationError(f"There is no subscription {name!r} in this storage.")
+                return sum(cursor.execute(f"DELETE FROM {one}").rowcount for one in tables)
+
+        return await opened.writer.run(reset)
 
     async def collections(self) -> Sequence[CollectionSpec]:
         """Return the collections that were prepared, by name."""
         return await self._read(_select_collections)
-
-    async def clear_collection(self, name: str) -> int:
-        """Delete all rows of a collection, and return how many there were."""
-        self._opened()
-        return await self._write(f"DELETE FROM {self._collection(name).table}")
 
     async def count_receipts(self, *, after: int) -> int:
         """Return how many receipts came with a commit at a position past *after*."""
@@ -62,7 +71,16 @@ class SqliteAdministration(SqliteFile):
 
     async def remove_receipts(self, *, after: int) -> int:
         """Remove the receipts that came with a commit at a position past *after*."""
-        return await self._write("DELETE FROM headwater_receipts WHERE position > ?", (after,))
+        busy_seconds = self.settings.busy_seconds
+
+        def remove(connection: sqlite3.Connection) -> int:
+            with (
+                closing(connection.cursor()) as cursor,
+                writing(connection, busy_seconds=busy_seconds),
+            ):
+                return cursor.execute(_REMOVE_RECEIPTS, (after,)).rowcount
+
+        return await self._opened().writer.run(remove)
 
     async def prune(self, *, before: int, limit: int = 10_000) -> Pruned:
         """Remove what is old, as `Administration.prune` says."""
@@ -81,19 +99,6 @@ class SqliteAdministration(SqliteFile):
                 return Pruned(receipts, erased)
 
         return await self._opened().writer.run(prune)
-
-    async def _write(self, statement: str, values: Sequence[object] = ()) -> int:
-        """Return how many rows *statement* wrote."""
-        busy_seconds = self.settings.busy_seconds
-
-        def write(connection: sqlite3.Connection) -> int:
-            with (
-                closing(connection.cursor()) as cursor,
-                writing(connection, busy_seconds=busy_seconds),
-            ):
-                return cursor.execute(statement, values).rowcount
-
-        return await self._opened().writer.run(write)
 
 
 def _select_subscriptions(cursor: sqlite3.Cursor) -> list[StoredSubscription]:

@@ -46,7 +46,6 @@ USES: dict[str, Callable[[Storage], Awaitable[object]]] = {
     "subscriptions": lambda s: s.subscriptions(),
     "reset_subscription": lambda s: s.reset_subscription("totals", to=Checkpoint(0)),
     "collections": lambda s: s.collections(),
-    "clear_collection": lambda s: s.clear_collection("notes"),
     "count_receipts": lambda s: s.count_receipts(after=0),
     "remove_receipts": lambda s: s.remove_receipts(after=0),
     "prune": lambda s: s.prune(before=0),
