@@ -21,6 +21,7 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False):
     """An encoded event that is to be appended.
 
     `data` is JSON text. `headers` is a JSON object of strings, or None where there are none.
+    A tag has at most `limits.TAG_BYTES_MAX` bytes.
     """
 
     id: bytes
@@ -67,6 +68,8 @@ class RowChange(msgspec.Struct, frozen=True, gc=False):
     `data` is the row as JSON text; `indexed` holds the values of the collection's indexed
     fields in the order of its `CollectionSpec`. `expected` is the row version that was read
     (0: there was none); None writes unguarded. Deleting a row that is not there is no error.
+    `key` has at most `limits.ROW_KEY_BYTES_MAX` bytes, an indexed text or bytes value
+    `limits.INDEXED_BYTES_MAX`.
     """
 
     collection: str

@@ -96,13 +96,14 @@ class Storage(Log, Rows, Administration, Restoration, Protocol):
         the commit is finished whether anybody waits or not.
 
         Checked in this order, and the first that does not hold is raised with nothing written.
-        The first three need no look at what is stored. Errors show ids as `UUID`.
+        The first four need no look at what is stored. Errors show ids as `UUID`.
 
         Raises:
             StorageClosedError: the storage is not open.
             InvalidNameError: a stream id can't be one.
             ConfigurationError: a collection was not prepared, or a row has another number of
                 `indexed` values than its collection (a deleted row needs none).
+            LimitExceededError: a tag, a row's key or an indexed value is longer than its limit.
             DeadlineExceededError: the deadline has passed.
             ReceiptExistsError: a receipt is there already, with the same digest.
             IdempotencyConflictError: a receipt is there with another digest.

@@ -20,6 +20,7 @@ pytest.register_assert_rewrite(
             "builders",
             "changes",
             "key_store",
+            "limits",
             "log",
             "restoration",
             "rows",
@@ -33,6 +34,7 @@ from headwater.testing.conformance.administration import (  # noqa: E402
 )
 from headwater.testing.conformance.changes import ChangesConformance  # noqa: E402
 from headwater.testing.conformance.key_store import KeyStoreConformance  # noqa: E402
+from headwater.testing.conformance.limits import LimitsConformance  # noqa: E402
 from headwater.testing.conformance.log import LogConformance  # noqa: E402
 from headwater.testing.conformance.restoration import RestorationConformance  # noqa: E402
 from headwater.testing.conformance.rows import RowsConformance  # noqa: E402
@@ -43,6 +45,7 @@ __all__ = [
     "AdministrationConformance",
     "ChangesConformance",
     "KeyStoreConformance",
+    "LimitsConformance",
     "LogConformance",
     "RestorationConformance",
     "RowsConformance",

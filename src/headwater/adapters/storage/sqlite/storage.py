@@ -14,6 +14,7 @@ from headwater.adapters.storage.sqlite.within import commit_within
 from headwater.clock import microseconds_since_epoch
 from headwater.errors import StorageClosedError
 from headwater.ports.changes import NO_CHANGES, Changes, Committed
+from headwater.ports.limits import check_sizes
 from headwater.ports.rows import CollectionSpec
 from headwater.ports.storage import Checkpoint
 from headwater.streams import check_stream_id
@@ -76,6 +77,7 @@ class SqliteStorage(SqliteReading, SqliteAdministration, SqliteRestoration):
             self._collection(guard.collection)
         for row in changes.rows:
             self._collection(row.collection).check_row(row)
+        check_sizes(changes)
 
     async def open_subscription(
         self, name: str, *, partitions: int, start_after: int

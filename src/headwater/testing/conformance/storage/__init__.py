@@ -2,6 +2,7 @@
 
 from headwater.testing.conformance.administration import AdministrationConformance
 from headwater.testing.conformance.changes import ChangesConformance
+from headwater.testing.conformance.limits import LimitsConformance
 from headwater.testing.conformance.log import LogConformance
 from headwater.testing.conformance.restoration import RestorationConformance
 from headwater.testing.conformance.rows import RowsConformance
@@ -19,6 +20,7 @@ class StorageConformance(
     ChangesConformance,
     LogConformance,
     RowsConformance,
+    LimitsConformance,
     AdministrationConformance,
     RestorationConformance,
 ):
