@@ -18,6 +18,7 @@ from headwater.errors import (
 )
 from headwater.ports.administration import Pruned, StoredSubscription
 from headwater.ports.changes import Changes, CheckpointMove, Committed, NewReceipt, RowChange
+from headwater.ports.limits import check_sizes
 from headwater.ports.rows import CollectionSpec
 from headwater.ports.storage import Checkpoint, StoredReceipt
 from headwater.streams import check_stream_id
@@ -121,6 +122,7 @@ class MemoryContents:
         Raises:
             InvalidNameError: a stream id can't be one.
             ConfigurationError: a collection is not prepared, or a row does not fit its own.
+            LimitExceededError: something that is indexed is too long.
         """
         for append in changes.appends:
             check_stream_id(append.stream_id)
@@ -135,6 +137,7 @@ class MemoryContents:
                     f"Row {row.key!r} of {row.collection!r} comes with {len(row.indexed)} indexed "
                     f"values, the collection has {wanted} indexed fields."
                 )
+        check_sizes(changes)
 
     def write(self, changes: Changes, *, now: int) -> Committed:
         """Write all of *changes*, or raise and write nothing.
