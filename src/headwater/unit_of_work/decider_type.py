@@ -58,6 +58,8 @@ class DeciderType(Generic[C, S, E]):
         """
         stream = self.stream_id(id)
         loaded = await self._states.load(stream, id)
+        if not loaded.found:
+            unit.found_empty.add(stream)
         pending = unit.appends.events_of(stream)
         codec = self._sources.codec
         read = [cast("E", part) for event in pending for _, part in as_read(event, codec)]

@@ -108,8 +108,7 @@ class Repository(Generic[A]):
             Tracked(
                 self._type.stream_id(aggregate.id),
                 aggregate,
-                # Where all events of the stream were erased, its version is still counted on.
-                base=known.base if known is not None else 0,
+                base=0,
                 added=known is None,
             ),
         )
@@ -117,7 +116,10 @@ class Repository(Generic[A]):
     async def _load(self, id: UUID | str | int, key: tuple[type, str]) -> Tracked:
         around = self._unit.aggregates.around(key)
         if around is None:
-            return await self._type.load(id)
+            tracked = await self._type.load(id)
+            if tracked.aggregate is None and not self._type.cls.stored_as_state:
+                self._unit.found_empty.add(tracked.stream_id)
+            return tracked
         try:
             return await self._type.load_onto(id, around)
         except ConflictError:

@@ -59,14 +59,14 @@ async def read_all(
 ) -> Stretch:
     """Return what is there of a stream, up to version *upto* (included).
 
-    It begins later than with version 1 where events were erased. Where none is left, `version`
-    is still that of the stream, because that is what a commit must expect.
+    It begins later than with version 1 where events were erased. Where none is left it is at
+    version 0, as if there never were any: what it really is costs a call, and is asked for where
+    it matters (see `commit_on_erased`).
     """
-    events, first, version = await _payloads(log, stream_id, codec=codec, after=0, upto=upto)
-    if version or upto is not None:
-        return Stretch(events, max(0, first - 1), version, found=bool(version))
-    info = await log.stream_info(stream_id)
-    return Stretch(events, info.version, info.version, found=False)
+    while (read := await _payloads(log, stream_id, codec=codec, after=0, upto=upto)) is None:
+        pass  # Each time more of it is erased, so this comes to an end.
+    events, first, version = read
+    return Stretch(events, max(0, first - 1), version, found=bool(version))
 
 
 async def read_on(
@@ -104,15 +104,21 @@ async def read_on(
     id = last.id if last is not None else known.event_id
     if len(page) < limit or version == upto:
         return Stretch(events, known.version, version, found=True, event_id=id)
-    rest, _, end = await _payloads(log, stream_id, codec=codec, after=version, upto=upto)
+    read = await _payloads(log, stream_id, codec=codec, after=version, upto=upto)
+    if read is None:
+        return Misfit.ERASED
+    rest, _, end = read
     end_id = id if end == version else None
     return Stretch([*events, *rest], known.version, end, found=True, event_id=end_id)
 
 
 async def _payloads(
     log: Log, stream_id: str, *, codec: EventCodec, after: int, upto: int | None
-) -> tuple[list[Any], int, int]:
-    """Return the events after a version, the first version that was there, and the last."""
+) -> tuple[list[Any], int, int] | None:
+    """Return the events after a version, the first version that was there, and the last.
+
+    Return None if events were erased between two pages: what was read has a gap.
+    """
     events: list[Any] = []
     first, version = 0, after
     while upto is None or version < upto:
@@ -122,6 +128,10 @@ async def _payloads(
         if upto is not None:
             # Where events were erased, the page goes on with later ones.
             page = [payload for payload in page if payload[0] <= upto]
+        if page and version and page[0][0] != version + 1:
+            return None
+        if not page and version and (await log.stream_info(stream_id)).version > version:
+            return None
         if page:
             first, version = first or page[0][0], page[-1][0]
             events += codec.decode_payloads(page)

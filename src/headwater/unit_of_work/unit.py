@@ -36,6 +36,7 @@ from headwater.serialization.envelope import Envelope
 from headwater.streams import ExpectedVersion, check_stream_id
 from headwater.unit_of_work.collection import Collection
 from headwater.unit_of_work.decisions import Decisions
+from headwater.unit_of_work.erased_streams import commit_on_erased
 from headwater.unit_of_work.identity_map import IdentityMap
 from headwater.unit_of_work.lifetime import Lifetime
 from headwater.unit_of_work.pending_appends import PendingAppends
@@ -93,6 +94,7 @@ class UnitOfWork(Lifetime):
         self._after_commit: list[Callable[[], Awaitable[None]]] = []
         self._has_children = False
         self.recorders: Final[list[Aggregate[Any]]] = []
+        self.found_empty: Final[set[str]] = parent.found_empty if parent else set()
 
     # ---------------------------------------------------------------- what handlers call
 
@@ -288,7 +290,13 @@ class UnitOfWork(Lifetime):
         # From here on nobody may join: what came now would not be in the changes.
         self.close()
         try:
-            committed = Committed() if changes.empty else await self._units.storage.commit(changes)
+            committed = (
+                Committed()
+                if changes.empty
+                else await commit_on_erased(
+                    self._units.storage, changes, found_empty=self.found_empty
+                )
+            )
         except ConflictError as conflict:
             self._raise_if_taken(conflict)
             self.note_conflict()
