@@ -102,3 +102,18 @@ async def test_every_moment_can_be_shown_again(storage: Storage) -> None:
     with pytest.raises(HistoryUnavailableError):
         await ledgers.get("7", as_of=13)
     assert len((await ledgers.diff("7", 2, 9)).changes) == 7
+
+
+async def test_a_tombstone_takes_those_along_that_another_process_was_the_first_to_take(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "log.db"
+    async with EventStore(SqliteStorage(path)) as early, EventStore(SqliteStorage(path)) as late:
+        units = new_units(late.storage)
+        await enter(units, 1, 2, 3)
+        await entries(units, cls=SnapshotLedger)
+        await units.write_snapshots()
+
+        await early.tombstone(STREAM, reason="asked for")
+
+        assert await late.storage.get_rows(SNAPSHOTS.name, (STREAM,)) == {}

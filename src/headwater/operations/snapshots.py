@@ -21,4 +21,6 @@ async def removed_snapshots(storage: Storage, stream_id: str) -> tuple[RowChange
     """Return what deletes a stream's snapshots, to be committed with its tombstone."""
     if all(spec.name != SNAPSHOTS.name for spec in await storage.collections()):
         return ()
+    # Another process may have been the first to make room, since this one opened the storage.
+    await storage.prepare_collections([SNAPSHOTS])
     return tuple(RowChange(SNAPSHOTS.name, key, None) for key in (stream_id, kept_aside(stream_id)))
