@@ -51,6 +51,48 @@ def crm(shop: Shop) -> Iterator[Shop]:
     sys.modules.pop("clicrm", None)
 
 
+def test_a_person_is_forgotten_and_stands_in_the_ledger(crm: Shop) -> None:
+    unasked = crm.run("personal", "forget", "c-1", "--app", "clicrm:app")
+    done = crm.run(
+        *("--json", "personal", "forget", "c-1", "--app", "clicrm:app"),
+        *("--why", "request 17", "--by", "dpo", "--yes"),
+    )
+    mistyped = crm.run("--json", "personal", "forget", "c-l", "--app", "clicrm:app", "--yes")
+    ledger = crm.run("--json", "personal", "forgotten", "--app", "clicrm:app")
+    shown = crm.run("--json", "stream", "show", "crm.customer-1", "--app", "clicrm:app")
+
+    assert unasked.code == 3
+    assert (done.code, done.object["had_key"]) == (0, True)
+    assert (mistyped.code, mistyped.object["had_key"]) == (1, False)
+    assert [(row["subject"], row["by"], row["why"]) for row in ledger.rows] == [
+        ("c-1", "dpo", "request 17"),
+        ("c-l", "", ""),
+    ]
+    assert shown.object["data"]["name"] == "(erased)"
+
+
+def test_a_storage_without_its_keys_can_be_given_others(crm: Shop) -> None:
+    (crm.folder / "keys.db").unlink()
+    refused = crm.run("stream", "verify", "--app", "clicrm:app")
+    adopted = crm.run("--json", "personal", "adopt", "--app", "clicrm:app", "--yes")
+    verified = crm.run("--json", "stream", "verify", "--app", "clicrm:app")
+    crm.run("personal", "forget", "c-1", "--app", "clicrm:app", "--yes")
+    whole = crm.run("--json", "stream", "verify", "--app", "clicrm:app")
+
+    assert refused.code == 3
+    assert "personal adopt" in refused.err
+    assert (adopted.code, adopted.object["storage"]) == (0, "log")
+    assert (verified.code, verified.object["counts"]) == (1, {"personal": 1})
+    assert whole.code == 0
+
+
+def test_an_app_without_keys_has_nobody_to_forget(crm: Shop) -> None:
+    ran = crm.run("personal", "forgotten", "--app", "clishop:shop")
+
+    assert ran.code == 2
+    assert "has keys" in ran.err
+
+
 def test_an_export_has_personal_data_as_it_is_stored(crm: Shop) -> None:
     ran = crm.run("stream", "export", "crm.jsonl", "--app", "clicrm:app")
 

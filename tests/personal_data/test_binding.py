@@ -8,6 +8,8 @@ import pytest
 from headwater import App, BoundedContext
 from headwater.adapters.key_store.sqlite import SqliteKeyStore
 from headwater.errors import KeyStoreError, KeyStoreMismatchError
+from headwater.operations.findings import Problem
+from headwater.operations.verifying import verify_log
 from headwater.serialization.personal import PersonalData
 from headwater.streams import ExpectedVersion
 from tests.personal_data.people import EMAIL, Cellar, CustomerCards, CustomerRegistered
@@ -132,6 +134,20 @@ async def test_an_event_that_cannot_be_read_keeps_no_app_from_starting(cellar: C
     async with an_app(cellar, cellar.personal_data()) as app:
         await register(app.event_store, "eve")
         await app.settle()
+
+
+async def test_a_verification_finds_what_cannot_be_decrypted_and_goes_on(cellar: Cellar) -> None:
+    async with cellar.store() as store:
+        await register(store, "ada", "bob", "eve")
+    _lose(cellar, "bob")
+
+    async with cellar.store() as store:
+        verified = await verify_log(store.storage, codec=store.codec)
+
+    (finding,) = verified.findings
+    assert (finding.problem, finding.position) == (Problem.PERSONAL, 2)
+    assert "no key for subject 'bob'" in finding.detail
+    assert (verified.events, verified.decoded) == (3, True)
 
 
 def _lose(cellar: Cellar, subject: str) -> None:

@@ -89,7 +89,7 @@ async def test_a_key_file_that_is_replaced_while_it_is_open_is_an_error(cellar: 
 
 async def test_a_ledger_that_was_lost_is_written_anew_from_the_keys(cellar: Cellar) -> None:
     async with cellar.personal_data() as personal:
-        line = await personal.forget("ada", by="clerk", why="asked for it")
+        line = (await personal.forget("ada", by="clerk", why="asked for it")).line
     cellar.ledger.path.unlink()
 
     async with cellar.personal_data() as personal:
@@ -99,15 +99,25 @@ async def test_a_ledger_that_was_lost_is_written_anew_from_the_keys(cellar: Cell
 async def test_the_ledger_says_who_when_by_whom_and_why(cellar: Cellar) -> None:
     async with cellar.personal_data() as personal:
         with message_context(actor="dpo"):
-            first = await personal.forget("ada", why="request 17")
+            first = (await personal.forget("ada", why="request 17")).line
         cellar.clock.advance(60)
 
-        again = await personal.forget("ada", why="once more")
+        again = (await personal.forget("ada", why="once more")).line
 
         assert again == first
         assert await personal.forgotten() == (first,)
         assert (first.subject, first.by, first.why) == ("ada", "dpo", "request 17")
         assert first.at == int(cellar.clock.now().timestamp() - 60) * 1_000_000
+
+
+async def test_whoever_forgets_is_told_whether_there_was_a_key(cellar: Cellar) -> None:
+    personal = cellar.personal_data()
+    async with cellar.store(personal) as store:
+        await register(store, "ada")
+
+        forgettings = [await personal.forget(subject) for subject in ("ada", "ada", "mistyped")]
+
+        assert [forgetting.had_key for forgetting in forgettings] == [True, False, False]
 
 
 async def test_a_ledger_that_cannot_be_written_leaves_the_key(cellar: Cellar) -> None:
@@ -183,7 +193,7 @@ async def test_a_subscription_waits_for_a_key_store_that_is_down(cellar: Cellar)
 
 
 class SlowKeys(MemoryKeyStore):
-    """Answers, once it is `slow`, only when it may: with what it found before."""
+    """Once `slow`, answers the first who asks only when it may: with what it found before."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -191,7 +201,7 @@ class SlowKeys(MemoryKeyStore):
 
     async def get(self, subjects: Collection[str]) -> Mapping[str, WrappedKey]:
         found = await super().get(subjects)
-        if self.slow:
+        if self.slow and not self.asked.is_set():
             self.asked.set()
             await self.may.wait()
         return found

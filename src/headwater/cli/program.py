@@ -8,6 +8,7 @@ import typer
 from headwater.cli import (
     database,
     migrations,
+    personal,
     schema,
     stream_changes,
     stream_files,
@@ -35,6 +36,9 @@ migrations.add_to(db)
 database.add_to(db)
 program.add_typer(db, name="db")
 subscriptions.add_to(program)
+people = typer.Typer(help="Personal data and its keys.", no_args_is_help=True)
+personal.add_to(people)
+program.add_typer(people, name="personal")
 contract = typer.Typer(help="The contract of stored messages.", no_args_is_help=True)
 schema.add_to(contract)
 program.add_typer(contract, name="schema")

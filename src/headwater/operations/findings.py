@@ -22,6 +22,7 @@ class Problem(Enum):
     TAG = "the index of tags does not fit the events' tags"
     JSON = "the data is no JSON"
     UNKNOWN_TYPE = "no class is known for the type"
+    PERSONAL = "what is personal can't be decrypted with these keys"
     PAYLOAD = "the data can't be read as its type"
 
 

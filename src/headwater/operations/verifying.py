@@ -6,7 +6,13 @@ from typing import Final
 
 import msgspec
 
-from headwater.errors import HeadwaterError, UnknownTypeError
+from headwater.errors import (
+    HeadwaterError,
+    KeyStoreError,
+    KeyStoreUnavailableError,
+    SerializationError,
+    UnknownTypeError,
+)
 from headwater.operations.findings import Finding, Findings, Problem
 from headwater.operations.listing import all_streams
 from headwater.operations.progress import Progress, no_progress
@@ -14,6 +20,7 @@ from headwater.operations.unique_ids import IdCheck
 from headwater.ports.log import WHOLE_LOG, LogFilter, StoredEvent, StreamInfo
 from headwater.ports.storage import Storage
 from headwater.serialization.codec import EventCodec
+from headwater.serialization.personal.sealed_storage import SealedStorage, as_stored
 
 PAGE_EVENTS: Final = 2000
 
@@ -43,8 +50,10 @@ async def verify_log(
     Positions ascend, `recorded_at` never falls, ids are unique, versions are contiguous in each
     stream from its first one that is there, each stream reads as it stands in the log, what is
     known of streams fits, every tag finds its events, and all data is JSON; with *codec* it is
-    also read as its type. Memory grows by 8 bytes per event and some 200 per stream and tag. The
-    storage may be in use; a stream that is truncated meanwhile can look wrong.
+    also read as its type. A storage that has the keys of personal data (`SealedStorage`) is read as
+    it stands, and what can't be decrypted is a finding. Memory grows by 8 bytes per event and some
+    200 per stream and tag. The storage may be in use; a stream that is truncated meanwhile can
+    look wrong.
 
     Raises:
         StorageError: the storage can't be read.
@@ -68,7 +77,8 @@ class _Stream(msgspec.Struct):
 
 class _Verification:
     def __init__(self, storage: Storage, codec: EventCodec | None, progress: Progress) -> None:
-        self._storage, self._codec, self._progress = storage, codec, progress
+        self._storage, self._codec, self._progress = as_stored(storage), codec, progress
+        self._sealed = storage if isinstance(storage, SealedStorage) else None
         self._findings = Findings()
         self._streams: dict[str, _Stream] = {}
         self._tags: Counter[str] = Counter()
@@ -79,8 +89,12 @@ class _Verification:
     async def run(self) -> Verified:
         head = await self._storage.head()
         async for events in self._pages(WHOLE_LOG, head):
-            for event in events:
+            for event, read in zip(events, await self._decrypted(events), strict=True):
                 self._look_at(event)
+                if isinstance(read, HeadwaterError):
+                    self._found(Problem.PERSONAL, event, str(read))
+                else:
+                    self._look_at_data(read)
             self._progress(self._position, head)
         if self._position > await self._storage.head():
             self._findings.add(Problem.HEAD, f"the head is {head}", position=self._position)
@@ -129,7 +143,21 @@ class _Verification:
         stream.take(event)
         self._tags.update(set(event.tags))
         self._ids.add(event.id)
-        self._look_at_data(event)
+
+    async def _decrypted(
+        self, events: Sequence[StoredEvent]
+    ) -> Sequence[StoredEvent | HeadwaterError]:
+        """Return *events* as they are read, or why one can't be decrypted."""
+        if self._sealed is None:
+            return events
+        try:
+            return await self._sealed.unsealed_events(tuple(events))
+        except KeyStoreUnavailableError:
+            raise
+        except (KeyStoreError, SerializationError) as error:
+            if len(events) == 1:
+                return (error,)
+        return [one for event in events for one in await self._decrypted((event,))]
 
     def _look_at_data(self, event: StoredEvent) -> None:
         try:

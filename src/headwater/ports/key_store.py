@@ -27,6 +27,16 @@ class Forgotten(msgspec.Struct, frozen=True):
     why: str = ""
 
 
+class Forgetting(msgspec.Struct, frozen=True):
+    """What came of forgetting somebody: the line of the ledger, and whether there was a key.
+
+    Without one, nothing was ever stored of the subject, or it was forgotten before.
+    """
+
+    line: Forgotten
+    had_key: bool
+
+
 class Rewrapping(Protocol):
     """What a change of the master key asks of a key store."""
 

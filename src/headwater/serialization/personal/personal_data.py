@@ -12,7 +12,7 @@ from headwater.errors import (
     KeyStoreMismatchError,
 )
 from headwater.metadata import current_context
-from headwater.ports.key_store import Forgotten, KeyStore, KeyWrapper, Ledger
+from headwater.ports.key_store import Forgetting, Forgotten, KeyStore, KeyWrapper, Ledger
 from headwater.ports.storage import Storage
 from headwater.serialization.personal.binding import (
     Binding,
@@ -152,10 +152,7 @@ class PersonalData:
             raise KeyStoreMismatchError(self._bound().where, bound_to="another", problem=problem)
 
     async def check_noted(self, storage: Storage) -> bool:
-        """Compare what *storage* notes with these keys; return False if it notes nothing.
-
-        Raises: as `check`.
-        """
+        """Compare what *storage* notes, or return False for nothing; raises as `check`."""
         noted = await noted_binding(as_stored(storage))
         if noted is not None:
             check_same(noted, self._bound())
@@ -185,12 +182,13 @@ class PersonalData:
 
     # ------------------------------------------------------------------------- forgetting
 
-    async def forget(self, subject: str, *, why: str = "", by: str | None = None) -> Forgotten:
+    async def forget(self, subject: str, *, why: str = "", by: str | None = None) -> Forgetting:
         """Destroy the key of *subject*, so that nothing personal of it can be read any more.
 
         This process follows at once, others within their `ring_seconds`. The line that goes into
         the ledger says *why*, and *by* whom: the current context's actor, unless it is given. To
-        forget a subject again changes nothing and returns the first line.
+        forget a subject again changes nothing and returns the first line. One that nothing was
+        ever stored of, a mistyped one perhaps, is forgotten too: `Forgetting.had_key` tells.
 
         Raises:
             KeyStoreError: ledger or key store can't be written. If the ledger was, the key is
@@ -202,16 +200,14 @@ class PersonalData:
         async with self._forgetting:
             for known in await self._ledger.entries():
                 if known.subject == subject:
-                    await self._destroy((known,))
-                    return known
+                    return Forgetting(known, had_key=await self._destroy_one(known))
             context = current_context()
             actor = context.actor if context is not None else None
             now = microseconds_since_epoch(self._clock.now())
             forgotten = Forgotten(subject, now, (actor or "") if by is None else by, why)
             # The ledger first: what it holds is made good at the next start, whatever happens.
             await self._ledger.add((forgotten,))
-            await self._destroy((forgotten,))
-            return forgotten
+            return Forgetting(forgotten, had_key=await self._destroy_one(forgotten))
 
     async def forgotten(self) -> tuple[Forgotten, ...]:
         """Return the ledger: who was forgotten, when, by whom and why."""
@@ -253,6 +249,11 @@ class PersonalData:
     def on_forgotten(self, listener: OnForgotten) -> None:
         """Call *listener* with the subjects that are forgotten in this process from now on."""
         self._listeners.append(listener)
+
+    async def _destroy_one(self, forgotten: Forgotten) -> bool:
+        key = (await self._store.get((forgotten.subject,))).get(forgotten.subject)
+        await self._destroy((forgotten,))
+        return key is not None and key.wrapped is not None
 
     async def _destroy(self, forgotten: Collection[Forgotten]) -> int:
         destroyed = await self._store.destroy(tuple(forgotten))

@@ -128,7 +128,7 @@ class SealedStorage(Passing):
         limit: int = 1000,
     ) -> tuple[StoredEvent, ...]:
         """As `Log.read_stream`, unsealed."""
-        return await self._unsealed_events(
+        return await self.unsealed_events(
             await self.inner.read_stream(
                 stream_id, from_version=from_version, backwards=backwards, limit=limit
             )
@@ -159,7 +159,7 @@ class SealedStorage(Passing):
     ) -> LogPage:
         """As `Log.read_log`, unsealed."""
         page = await self.inner.read_log(after=after, after_id=after_id, where=where, limit=limit)
-        events = await self._unsealed_events(page.events)
+        events = await self.unsealed_events(page.events)
         return page if events is page.events else msgspec.structs.replace(page, events=events)
 
     async def get_rows(self, collection: str, keys: Sequence[str]) -> Mapping[str, Row]:
@@ -183,7 +183,8 @@ class SealedStorage(Passing):
         (outcome,) = await self._sealing.unseal([text])
         return msgspec.structs.replace(receipt, outcome=outcome)
 
-    async def _unsealed_events(self, events: tuple[StoredEvent, ...]) -> tuple[StoredEvent, ...]:
+    async def unsealed_events(self, events: tuple[StoredEvent, ...]) -> tuple[StoredEvent, ...]:
+        """Return *events*, which are as stored, as they are read; raises as `Sealing.unseal`."""
         personal = [event for event in events if has_parcels(event.data)]
         if not personal:
             return events
