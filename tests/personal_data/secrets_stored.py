@@ -28,3 +28,12 @@ def store_of(storage: MemoryStorage, personal: PersonalData, *types: type) -> Ev
 
 def new_personal_data() -> PersonalData:
     return PersonalData(MemoryKeyStore(), wrapper=MasterKeys(MASTER), ledger=MemoryLedger())
+
+
+def whole(error: BaseException | None) -> str:
+    """Return all that a log shows of *error*."""
+    text = ""
+    while error is not None:
+        text += f"{error!r} {error}"
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return text

@@ -11,7 +11,6 @@ from headwater import Event
 from headwater.adapters.storage.memory import MemoryStorage
 from headwater.errors import (
     MessageTypeError,
-    RoundTripError,
     SerializationError,
 )
 from headwater.event_store import EventStore
@@ -25,6 +24,7 @@ from tests.personal_data.secrets_stored import (
     PydanticPart,
     new_personal_data,
     store_of,
+    whole,
 )
 
 
@@ -172,63 +172,6 @@ async def test_a_personal_field_that_is_not_found_in_the_text_is_refused() -> No
     async with store_of(MemoryStorage(), new_personal_data(), OwnSerializer) as store:
         with pytest.raises(SerializationError, match="'email' is not found"):
             await store.append("app.x-1", [event], expected=ANY)
-
-
-class Numbers(Event):
-    id: str
-    email: Annotated[str, Personal("id")]
-    score: float = 0.0
-
-
-class Diagnosed(pydantic.BaseModel):
-    id: str
-    code: Annotated[int, Personal("id", erased=0)]
-
-
-def whole(error: BaseException | None) -> str:
-    """Return all that a log shows of *error*."""
-    text = ""
-    while error is not None:
-        text += f"{error!r} {error}"
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return text
-
-
-@pytest.mark.parametrize(
-    "event",
-    [
-        Numbers("ada", SECRET, float("nan")),
-        Numbers("ada", SECRET.encode()),  # type: ignore[arg-type] # the test itself
-        Diagnosed.model_construct(id="ada", code=SECRET),
-    ],
-)
-async def test_errors_show_nothing_of_an_event_with_personal_fields(event: object) -> None:
-    async with store_of(MemoryStorage(), new_personal_data(), type(event)) as store:
-        with pytest.raises(RoundTripError) as refused:
-            await store.append("app.x-1", [event], expected=ANY)
-
-    assert SECRET not in whole(refused.value)
-    assert "b'ada" not in whole(refused.value)
-
-
-class DiagnosedBefore(pydantic.BaseModel):
-    id: str
-    code: Annotated[str, Personal("id")]
-
-
-async def test_errors_of_reading_show_nothing_either() -> None:
-    storage, personal = MemoryStorage(), new_personal_data()
-    before = EventStore(storage, personal_data=personal)
-    async with before:
-        before.codec.registry.register(DiagnosedBefore)
-        await before.append("app.x-1", [DiagnosedBefore(id="ada", code=SECRET)], expected=ANY)
-        (stored,) = await before.storage.read_stream("app.x-1")
-        now = store_of(storage, personal, Diagnosed)
-
-        with pytest.raises(SerializationError) as refused:
-            now.codec.decode("app.diagnosed", 1, stored.data)
-
-    assert SECRET not in whole(refused.value)
 
 
 def test_a_mark_shows_what_it_says() -> None:

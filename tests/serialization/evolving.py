@@ -24,9 +24,9 @@ class Moved(Event, name="sales.customer-moved"):
     city: str
 
 
-def codec_with(upcasters: Upcasters, *types: type) -> EventCodec:
+def codec_with(upcasters: Upcasters, *types: type, personal: bool = False) -> EventCodec:
     # What is personal is packed here, and sealed elsewhere: no key is asked for.
-    registry = TypeRegistry(personal=cast("PersonalData", object()))
+    registry = TypeRegistry(personal=cast("PersonalData", object()) if personal else None)
     for cls in types:
         registry.register(cls)
     return EventCodec(registry, upcasters=upcasters)

@@ -127,10 +127,11 @@ class RegisteredNow(Event, name="crm.registered", version=2):
 
 def test_upcasters_see_personal_data_as_it_was_before_it_was_packed(upcasters: Upcasters) -> None:
     upcasters.change_fields("crm.registered", version=1, rename={"mail": "email"})
-    written = codec_with(Upcasters(), RegisteredThen).encode(RegisteredThen("7", "ada@lovelace"))
+    then = codec_with(Upcasters(), RegisteredThen, personal=True)
+    written = then.encode(RegisteredThen("7", "ada@lovelace"))
     assert written[2].startswith('{"$personal":')
 
-    read = codec_with(upcasters, RegisteredNow).decode_all(*written)
+    read = codec_with(upcasters, RegisteredNow, personal=True).decode_all(*written)
 
     assert list(read) == [RegisteredNow("7", "ada@lovelace")]
 

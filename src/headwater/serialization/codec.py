@@ -16,7 +16,7 @@ from headwater.serialization.forms import DECODE_ERRORS
 from headwater.serialization.personal.parcels import PREFIX, unpacked
 from headwater.serialization.raw_events import raw_text, too_large
 from headwater.serialization.registry import RegisteredType, TypeRegistry
-from headwater.serialization.upcast_chains import Part, UpcastChains
+from headwater.serialization.upcast_chains import HIDDEN, Part, UpcastChains
 from headwater.serialization.upcasting import StoredForm, Upcaster
 from headwater.serialization.value_codec import (
     NOTHING_AROUND,
@@ -59,7 +59,8 @@ class EventCodec(ValueCodec):
     ) -> None:
         """Read stored events through *upcasters*, a table of which is `Upcasters`."""
         super().__init__(registry)
-        self.chains = UpcastChains(upcasters)
+        # Which old form held something personal, nobody knows any more.
+        self.chains = UpcastChains(upcasters, private=registry.personal is not None)
         self._steps = self.chains.steps
         self.event_bytes_max = event_bytes_max
         self._decoders: dict[tuple[str, int], Decode] = {}
@@ -184,6 +185,11 @@ class EventCodec(ValueCodec):
             return self.decode(part.name, part.version, part.data)
         except SerializationError as error:
             step = self._steps[StoredForm(type, schema_version)]
+            if self.chains.private:
+                problem = f"it made {part.name!r} version {part.version}, which can't be read"
+                place = place_of(error.__cause__ or error)
+                problem = f"{problem}{place}. {HIDDEN}"
+                raise UpcasterError(type, schema_version, problem, where=step.site) from None
             raise UpcasterError(type, schema_version, str(error), where=step.site) from error
 
     def decoder_for(self, type: str, schema_version: int) -> Decode:

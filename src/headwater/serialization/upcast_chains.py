@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from itertools import islice
+from traceback import extract_tb
 from typing import Any, Final, NamedTuple, cast
 from uuid import UUID
 
@@ -14,6 +15,8 @@ from headwater.serialization.upcasting import Fields, StoredForm, Upcaster
 
 PARTS_MAX: Final = 1000
 """How many events one stored event may become at most, in one step and in all."""
+
+HIDDEN: Final = "It may be about a person, so nothing of it is shown."
 
 _CONSUMER: Final = "$upcast"
 
@@ -46,7 +49,9 @@ class UpcastChains:
     Whether they fit together `upcast_faults` says; what comes out is checked in any case.
     """
 
-    def __init__(self, upcasters: Iterable[Upcaster] = ()) -> None:
+    def __init__(self, upcasters: Iterable[Upcaster] = (), *, private: bool = False) -> None:
+        """Follow *upcasters*; of what one raises, only type and line are shown if *private*."""
+        self.private = private
         self.upcasters = tuple(upcasters)
         self.steps: Mapping[StoredForm, Upcaster] = {
             upcaster.source: upcaster for upcaster in reversed(self.upcasters)
@@ -102,36 +107,53 @@ class UpcastChains:
             return
         if form in above:
             raise _fault(step, "its upcasters lead back to it")
-        for ordinal, (target, made) in enumerate(_applied(step, data)):
+        for ordinal, (target, made) in enumerate(self._applied(step, data)):
             origin = ((f"{form.name}@{form.version}", ordinal),) if ordinal else ()
             self._follow(target, made, (*lineage, *origin), (*above, form), found)
 
+    def _applied(self, step: Upcaster, data: str | bytes) -> list[tuple[StoredForm, bytes]]:
+        """Return the forms that *step* makes of *data*, each with its data as JSON.
 
-def _applied(step: Upcaster, data: str | bytes) -> list[tuple[StoredForm, bytes]]:
-    """Return the forms that *step* makes of *data*, each with its data as JSON.
+        It is text between any two steps: so each gets what it would find in the storage, whatever
+        the one before returned, and parts share nothing that one of them could change.
+        """
+        try:
+            fields = msgspec.json.decode(data)
+        except DECODE_ERRORS as error:
+            raise self._failure(step, "its data is not JSON", error) from self._cause(error)
+        if not isinstance(fields, dict):
+            raise _fault(step, f"its data is no JSON object but {type(fields).__name__}")
+        made: list[tuple[StoredForm, bytes]] = []
+        try:
+            returned: object = step.upcast(cast("Fields", fields))
+            # A generator runs while it is read; one too many is enough to know.
+            for target, content in islice(_results(step, returned), PARTS_MAX + 1):
+                made.append((target, self._encoded(step, target, content)))
+        except UpcasterError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told
+            raise self._failure(step, type(error).__name__, error) from self._cause(error)
+        if len(made) > PARTS_MAX:
+            raise _fault(step, f"it becomes more than {PARTS_MAX} events")
+        return made
 
-    It is text between any two steps: so each gets what it would find in the storage, whatever
-    the one before returned, and parts share nothing that one of them could change.
-    """
-    try:
-        fields = msgspec.json.decode(data)
-    except DECODE_ERRORS as error:
-        raise _fault(step, f"its data is not JSON: {error}") from error
-    if not isinstance(fields, dict):
-        raise _fault(step, f"its data is no JSON object but {type(fields).__name__}")
-    made: list[tuple[StoredForm, bytes]] = []
-    try:
-        returned: object = step.upcast(cast("Fields", fields))
-        # A generator runs while it is read; one too many is enough to know.
-        for target, content in islice(_results(step, returned), PARTS_MAX + 1):
-            made.append((target, _encoded(step, target, content)))
-    except UpcasterError:
-        raise
-    except Exception as error:
-        raise _fault(step, f"{type(error).__name__}: {error}") from error
-    if len(made) > PARTS_MAX:
-        raise _fault(step, f"it becomes more than {PARTS_MAX} events")
-    return made
+    def _encoded(self, step: Upcaster, target: StoredForm, content: object) -> bytes:
+        if not isinstance(content, Mapping):
+            raise _fault(step, f"the data it returned for {target} is {_kind(content)}, not a dict")
+        try:
+            return ENCODER.encode(content)
+        except ENCODE_ERRORS as error:
+            problem = f"the data it returned for {target} can't be written as JSON"
+            raise self._failure(step, problem, error) from self._cause(error)
+
+    def _failure(self, step: Upcaster, problem: str, error: Exception) -> UpcasterError:
+        if not self.private:
+            return _fault(step, f"{problem}: {error}")
+        place = extract_tb(error.__traceback__)[-1]
+        return _fault(step, f"{problem} (at {place.filename}:{place.lineno}). {HIDDEN}")
+
+    def _cause(self, error: Exception) -> Exception | None:
+        return None if self.private else error
 
 
 def _results(step: Upcaster, returned: object) -> Iterable[tuple[StoredForm, object]]:
@@ -160,16 +182,6 @@ def _results(step: Upcaster, returned: object) -> Iterable[tuple[StoredForm, obj
             expected = " and ".join(map(str, step.targets)) or "nothing"
             raise _fault(step, f"it returned {target}, but says that it makes {expected}")
         yield target, content
-
-
-def _encoded(step: Upcaster, target: StoredForm, content: object) -> bytes:
-    if not isinstance(content, Mapping):
-        raise _fault(step, f"the data it returned for {target} is {_kind(content)}, not a dict")
-    try:
-        return ENCODER.encode(content)
-    except ENCODE_ERRORS as error:
-        problem = f"the data it returned for {target} can't be written as JSON: {error}"
-        raise _fault(step, problem) from error
 
 
 def _kind(value: object) -> str:

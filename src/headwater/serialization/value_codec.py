@@ -10,6 +10,7 @@ import msgspec
 
 from headwater.errors import RoundTripError, SerializationError
 from headwater.serialization.forms import DECODE_ERRORS, ENCODE_ERRORS, Form, form_of
+from headwater.serialization.personal.annotations import holds_personal
 from headwater.serialization.personal.parcels import PREFIX, packed_value, unpacked
 from headwater.serialization.registry import TypeRegistry
 from headwater.serialization.sameness import fields_of, first_difference, same, shown
@@ -85,6 +86,9 @@ class ValueCodec:
         try:
             content = entry.form.canonical(message)
         except ENCODE_ERRORS as error:
+            if entry.form.mark is not None or holds_personal(message):
+                problem = f"it can't be written as JSON{place_of(error)}. {_HIDDEN}"
+                raise SerializationError(f"{entry.name}: {problem}") from None
             raise SerializationError(f"{entry.name}: {unwritable(message, error)}") from error
         name = entry.name.encode()
         # Without a key, whoever guesses what is personal could tell from the digest.
@@ -114,6 +118,16 @@ def written(form: Form, value: object, *, exact: bool = True) -> bytes:
     Raises:
         RoundTripError: it can't be written, or (*exact*) would come back changed.
     """
+    try:
+        return _written(form, value, exact=exact)
+    except RoundTripError:
+        if not holds_personal(value):
+            raise
+    # Its type says nothing of it, but something personal stands in it.
+    return written_personal(form, value, exact=exact)
+
+
+def _written(form: Form, value: object, *, exact: bool) -> bytes:
     cls = value.__class__
     try:
         data = form.encode(value)
@@ -155,7 +169,7 @@ def written_personal(
     return data if form.mark is None else form.mark(data, around)
 
 
-def place_of(error: Exception) -> str:
+def place_of(error: BaseException) -> str:
     """Return where in a JSON text *error* lies, without anything of the text itself."""
     found = _PLACE.search(str(error))
     return f" ({type(error).__name__} at {found[1]})" if found else f" ({type(error).__name__})"

@@ -6,7 +6,9 @@ from types import GetSetDescriptorType, NoneType, UnionType
 from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
 
 from headwater.errors import MessageTypeError
+from headwater.serialization.foreign import is_pydantic_model
 from headwater.serialization.personal.marks import Personal, Subject
+from headwater.serialization.sameness import ATOMS, fields_of
 
 T = TypeVar("T")
 
@@ -57,6 +59,28 @@ def mark_of(annotation: Any) -> Personal | None:
 def is_marked(annotation: Any) -> bool:
     """Return whether a mark stands anywhere in *annotation*, or in the records it is made of."""
     return _is_marked(annotation, set())
+
+
+def holds_personal(value: object) -> bool:
+    """Return whether a value of a class with marks stands anywhere in *value*."""
+    ahead: list[Any] = [value]
+    seen: set[int] = set()
+    while ahead:
+        part = ahead.pop()
+        kind: Any = type(part)
+        if kind in ATOMS or id(part) in seen:
+            continue
+        seen.add(id(part))
+        if is_marked(kind):
+            return True
+        if isinstance(part, abc.Mapping):
+            ahead += [*part.keys(), *part.values()]
+        elif isinstance(part, list | tuple | set | frozenset):
+            ahead += [*part]
+        else:
+            names = tuple(part.__dict__) if is_pydantic_model(kind) else fields_of(kind) or ()
+            ahead += [getattr(part, name, None) for name in names]
+    return False
 
 
 def subject_field(cls: type, hints: abc.Mapping[str, Any], named: str | None, where: str) -> str:
