@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 from headwater.adapters.storage.sqlite.failures import is_busy
 from headwater.adapters.storage.sqlite.filesystem import check_file_system
+from headwater.adapters.storage.sqlite.identity import FileIdentity
 from headwater.adapters.storage.sqlite.settings import SqliteSettings
 from headwater.errors import ConfigurationError, StorageError, UnsupportedFileSystemError
 
@@ -104,8 +105,8 @@ def open_reader(settings: SqliteSettings) -> sqlite3.Connection:
 class WritingConnection:
     """The connection that the writer's thread holds; one that can't roll back is replaced."""
 
-    def __init__(self, settings: SqliteSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: SqliteSettings, identity: FileIdentity) -> None:
+        self._settings, self._identity = settings, identity
         self._connection: sqlite3.Connection | None = None
 
     def get(self) -> sqlite3.Connection:
@@ -113,8 +114,9 @@ class WritingConnection:
 
         Raises:
             sqlite3.Error: the file can't be opened.
-            StorageError: it can't have a write-ahead log here.
+            StorageError: it can't have a write-ahead log here, or is not the one that was opened.
         """
+        self._identity.check()
         if self._connection is None:
             self._connection = open_writer(self._settings)
         return self._connection

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from headwater.adapters.storage.sqlite.connections import open_reader
 from headwater.adapters.storage.sqlite.failures import translated
+from headwater.adapters.storage.sqlite.identity import FileIdentity
 from headwater.adapters.storage.sqlite.settings import SqliteSettings
 from headwater.adapters.storage.sqlite.threads import answer
 
@@ -23,8 +24,8 @@ class Readers:
     on what came out.
     """
 
-    def __init__(self, settings: SqliteSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: SqliteSettings, identity: FileIdentity) -> None:
+        self._settings, self._identity = settings, identity
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[tuple[Read[Any], asyncio.Future[Any]] | None] = SimpleQueue()
         self._ended: list[asyncio.Future[None]] = []
@@ -66,6 +67,7 @@ class Readers:
                 continue
             outcome: object
             try:
+                self._identity.check()
                 connection = connection or open_reader(self._settings)
                 outcome = read(connection.cursor())
             except Exception as error:  # noqa: BLE001 - the caller gets it

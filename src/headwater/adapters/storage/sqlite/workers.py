@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 
 from headwater.adapters.room import Room
 from headwater.adapters.storage.sqlite.collection import Collection
+from headwater.adapters.storage.sqlite.identity import FileIdentity
 from headwater.adapters.storage.sqlite.news import News
 from headwater.adapters.storage.sqlite.readers import Readers
 from headwater.adapters.storage.sqlite.settings import SqliteSettings
@@ -25,8 +26,9 @@ class Workers:
         self.loop, self.process = asyncio.get_running_loop(), os.getpid()
         self._path = settings.path
         self.room = Room(COMMITS_WAITING_MAX)
-        self.writer = Writer(settings, clock, collections, self._done)
-        self.readers = Readers(settings)
+        identity = FileIdentity(settings.path)
+        self.writer = Writer(settings, clock, collections, self._done, identity)
+        self.readers = Readers(settings, identity)
         self.news = News(settings, clock)
 
     def _done(self, taken: int, head: int) -> None:

@@ -13,6 +13,7 @@ from headwater.adapters.storage.sqlite.collection import Collection
 from headwater.adapters.storage.sqlite.committer import Committer, Outcome
 from headwater.adapters.storage.sqlite.connections import WritingConnection, check_place
 from headwater.adapters.storage.sqlite.failures import translated
+from headwater.adapters.storage.sqlite.identity import FileIdentity
 from headwater.adapters.storage.sqlite.schema import migrate
 from headwater.adapters.storage.sqlite.settings import SqliteSettings
 from headwater.adapters.storage.sqlite.threads import answer, on_loop, settle
@@ -80,8 +81,9 @@ class Writer:
         clock: Clock,
         collections: Mapping[str, Collection],
         done: Done,
+        identity: FileIdentity,
     ) -> None:
-        self._settings, self._clock = settings, clock
+        self._settings, self._clock, self._identity = settings, clock, identity
         self._collections, self._done = collections, done
         self._loop = asyncio.get_running_loop()
         # A SimpleQueue takes no Python lock, so that putting never blocks the event loop.
@@ -145,10 +147,11 @@ class Writer:
 
     def _main(self, ready: asyncio.Future[Any], prepare: Work[Any]) -> None:
         settings = self._settings
-        connection = WritingConnection(settings)
+        connection = WritingConnection(settings, self._identity)
         try:
             check_place(settings)
             migrate(connection.get(), settings)
+            self._identity.remember()
             prepared = prepare(connection.get())
         except Exception as error:  # noqa: BLE001 - whoever opens the storage gets it
             seconds = settings.busy_seconds
