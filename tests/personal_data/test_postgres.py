@@ -1,9 +1,12 @@
 """Personal data on PostgreSQL: the text that is stored comes back as it was, sealed or not."""
 
 import asyncpg
+import pytest
 
+from headwater import App, PersonalDataSettings
 from headwater.adapters.key_store.postgres import PostgresKeyStore
 from headwater.adapters.storage.postgres import PostgresSettings, PostgresStorage
+from headwater.errors import ConfigurationError
 from headwater.event_store import EventStore
 from headwater.integrations.outbox import Outbox
 from headwater.serialization.personal import SealedStorage
@@ -11,6 +14,7 @@ from headwater.streams import ExpectedVersion
 from headwater.unit_of_work.units import Units
 from tests.personal_data.people import (
     EMAIL,
+    MASTER,
     PHONE,
     TYPES,
     Cellar,
@@ -80,3 +84,19 @@ async def test_what_is_staged_in_a_transaction_of_the_users_is_sealed(
         assert [e.payload async for e in store.read_all()] == [
             CustomerRegistered("ada", "(erased)", None)
         ]
+
+
+@pytest.mark.parametrize("host", ["db.example", "localhost", "127.0.0.1"])
+def test_keys_in_the_storages_own_database_are_refused(host: str) -> None:
+    """Whoever restored a backup of it would bring the keys back with the data."""
+    storage = f"postgresql://shop@{host.replace('127.0.0.1', 'localhost')}/shop"
+
+    def settings(database: str) -> PersonalDataSettings:
+        url = f"postgresql://keeper:secret@{host}:5432/{database}?sslmode=disable"
+        return PersonalDataSettings(keys=url, master_key=MASTER, ledger="forgotten.jsonl")
+
+    with pytest.raises(ConfigurationError, match="'shop', where the storage is") as refused:
+        App("shop", storage=storage, personal_data=settings("shop"))
+    App("shop", storage=storage, personal_data=settings("keys"))
+
+    assert "secret" not in str(refused.value)

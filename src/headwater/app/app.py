@@ -84,7 +84,8 @@ class App:
         self.storage = self._storage(storage)
         self._databases = {name: self._storage(url) for name, url in (databases or {}).items()}
         if isinstance(personal_data, PersonalDataSettings):
-            personal_data = personal_data_of(personal_data, clock=self.clock)
+            storages = (self.storage, *self._databases.values())
+            personal_data = personal_data_of(personal_data, clock=self.clock, beside=storages)
         self._personal_data = personal_data
         self._providers = tuple(providers)
         self._provide = dict(provide or {})

@@ -1,6 +1,7 @@
 """How an app is told where the keys of personal data are, and what they are wrapped by."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -13,6 +14,7 @@ from headwater.adapters.key_store.sqlite import SqliteKeyStore
 from headwater.clock import Clock, Duration, seconds_of
 from headwater.errors import ConfigurationError, MissingExtraError
 from headwater.ports.key_store import KeyStore, KeyWrapper, Ledger
+from headwater.ports.storage import Storage
 from headwater.serialization.personal import KEY_RING_KEYS_MAX, KEY_RING_SECONDS, MasterKeys
 from headwater.serialization.personal.personal_data import PersonalData
 
@@ -45,13 +47,21 @@ class PersonalDataSettings(msgspec.Struct, frozen=True, kw_only=True):
         return f"PersonalDataSettings(keys={self.keys!r}, ledger={self.ledger!r})"
 
 
-def personal_data_of(settings: PersonalDataSettings, *, clock: Clock | None = None) -> PersonalData:
-    """Return what *settings* describe, not opened yet.
+def personal_data_of(
+    settings: PersonalDataSettings,
+    *,
+    clock: Clock | None = None,
+    beside: Collection[Storage] = (),
+) -> PersonalData:
+    """Return what *settings* describe, not opened yet; *beside* are the storages it is for.
 
     Raises:
-        ConfigurationError: they don't fit together, or there is no key store for the URL.
+        ConfigurationError: they don't fit together, there is no key store for the URL, or it is
+            the database of one of the storages.
         MissingExtraError: `cryptography` is not installed.
     """
+    if isinstance(settings.keys, str) and settings.keys.startswith(("postgresql:", "postgres:")):
+        _check_apart(settings.keys, beside)
     return PersonalData(
         _key_store(settings.keys) if isinstance(settings.keys, str) else settings.keys,
         wrapper=_wrapper(settings),
@@ -111,6 +121,29 @@ def _postgres(url: str) -> KeyStore:
     return PostgresKeyStore(url)
 
 
+def _check_apart(url: str, storages: Collection[Storage]) -> None:
+    if find_spec("asyncpg") is None:
+        raise MissingExtraError("asyncpg", "postgres")
+    from headwater.adapters.storage.postgres import PostgresSettings, PostgresStorage  # noqa: PLC0415 - its driver is an extra
+
+    keys = PostgresSettings.from_url(url.partition("?")[0])
+    for storage in storages:
+        if not isinstance(storage, PostgresStorage):
+            continue
+        same_server = _servers(keys.hosts) & _servers(storage.settings.hosts)
+        if same_server and keys.database == storage.settings.database:
+            raise ConfigurationError(
+                f"The keys of personal data are to be kept in database {keys.database!r}, where "
+                f"the storage is: whoever restores a backup of it brings destroyed keys back. Name "
+                f"another database, best on another server."
+            )
+
+
+def _servers(hosts: Collection[tuple[str, int]]) -> set[tuple[str, int]]:
+    return {("127.0.0.1" if host in _LOOPBACK else host, port) for host, port in hosts}
+
+
+_LOOPBACK: Final = ("localhost", "::1")
 _BY_SCHEME: Final[Mapping[str, Callable[[str], KeyStore]]] = {
     "memory": _memory,
     "sqlite": _sqlite,
