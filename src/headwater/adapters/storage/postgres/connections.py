@@ -1,6 +1,8 @@
-"""Connections to the server: how they are made, and the pool of those that read."""
+"""Connections to the server: how they are made, watched and ended."""
 
 import asyncio
+import os
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
@@ -11,7 +13,6 @@ from asyncpg.connect_utils import SessionAttribute
 
 from headwater.adapters.storage.postgres.failures import is_lost, translated
 from headwater.adapters.storage.postgres.settings import PostgresSettings
-from headwater.errors import StorageClosedError
 
 if TYPE_CHECKING:
     Connection: TypeAlias = asyncpg.Connection[asyncpg.Record]
@@ -26,6 +27,9 @@ ATTEMPT_SECONDS: Final = 0.05
 """How long to wait after a failed attempt to connect; doubled each time."""
 
 ATTEMPT_SECONDS_MAX: Final = 1.0
+
+KEEPALIVE_SECONDS: Final = 30
+"""An idle connection is asked after so long whether the other end is still there."""
 
 _ANY: Final = SessionAttribute.any
 _READ_WRITE: Final = SessionAttribute.read_write
@@ -45,12 +49,37 @@ async def connect(settings: PostgresSettings) -> Connection:
     try:
         connection = await _connect(settings, tls)
         with let_go_of(connection):
+            _watch(connection, settings.connect_seconds)
             await connection.set_type_codec(
                 "uuid", schema="pg_catalog", format="binary", encoder=bytes, decoder=bytes
             )
             return connection
     except Exception as error:
         raise translated(error, settings) from error
+
+
+def _watch(connection: Any, seconds: float) -> None:
+    """Have the system end *connection* where the network loses it without a word.
+
+    What was sent and is not acknowledged for *seconds* counts as lost; a server that is merely
+    slow still acknowledges.
+    """
+    transport: asyncio.Transport = connection._transport
+    found = transport.get_extra_info("socket")
+    if found is None or found.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    # Event loops other than asyncio's own don't let their sockets be configured.
+    with socket.socket(found.family, found.type, fileno=os.dup(found.fileno())) as same:
+        same.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in (
+            ("TCP_KEEPIDLE", KEEPALIVE_SECONDS),
+            ("TCP_KEEPINTVL", KEEPALIVE_SECONDS // 3),
+            ("TCP_KEEPCNT", 3),
+            ("TCP_USER_TIMEOUT", round(seconds * 1000)),
+        ):
+            option: int | None = getattr(socket, name, None)  # not every system has them all
+            if option is not None:
+                same.setsockopt(socket.IPPROTO_TCP, option, max(1, value))
 
 
 @contextmanager
@@ -133,94 +162,6 @@ def _tls(settings: PostgresSettings) -> _Tls:
             context = ssl.create_default_context(cafile=settings.sslrootcert)
             context.check_hostname = settings.sslmode == "verify-full"
             return context
-
-
-class Readers:
-    """Up to `PostgresSettings.readers` connections, made when they are needed.
-
-    A read whose connection turns out to be lost is done again on a new one, for
-    `patience_seconds`: nothing is written, so that is safe.
-    """
-
-    def __init__(self, settings: PostgresSettings) -> None:
-        self._settings = settings
-        self._places = asyncio.Semaphore(settings.readers)
-        self._idle: list[Connection] = []
-        self._busy: set[Connection] = set()
-        self._ending: dict[Connection, asyncio.Task[None]] = {}
-        self._closed = False
-
-    async def run(self, read: Read[_Result]) -> _Result:
-        """Return what *read* returns, given a connection for as long as it works.
-
-        Raises:
-            StorageClosedError: the pool was closed.
-            StorageUnavailableError: the server can't be reached.
-            StorageError: it can't do what was asked.
-        """
-        loop, delay = asyncio.get_running_loop(), ATTEMPT_SECONDS
-        give_up_at = loop.time() + self._settings.patience_seconds
-        async with self._places:
-            while True:
-                try:
-                    return await self._once(read)
-                except Exception as error:
-                    if self._closed or not is_lost(error) or loop.time() + delay > give_up_at:
-                        raise translated(error, self._settings) from error
-                    # Those that stand idle were most likely lost with it.
-                    self._drop_idle()
-                await asyncio.sleep(delay)
-                delay = min(2 * delay, ATTEMPT_SECONDS_MAX)
-
-    async def close(self) -> None:
-        """Close the connections once the reads that are under way have ended."""
-        self._closed = True
-        for _ in range(self._settings.readers):
-            await self._places.acquire()
-        idle, self._idle = self._idle, []
-        for connection in idle:
-            await close(connection)
-        await asyncio.gather(*self._ending.values())
-        for _ in range(self._settings.readers):
-            self._places.release()
-
-    def abandon(self) -> None:
-        """Let go of all connections where the event loop was closed."""
-        self._closed = True
-        for connection in (*self._idle, *self._busy, *self._ending):
-            abandon(connection)
-        self._idle.clear()
-
-    async def _once(self, read: Read[_Result]) -> _Result:
-        if self._closed:
-            raise StorageClosedError("The storage was closed.")
-        connection = self._idle.pop() if self._idle else await connect(self._settings)
-        self._busy.add(connection)
-        try:
-            if self._settings.pooled_by_pgbouncer:
-                async with connection.transaction(isolation="read_committed"):
-                    return await read(connection)
-            return await read(connection)
-        except (TimeoutError, asyncio.CancelledError):
-            self._end(connection)
-            raise
-        finally:
-            self._busy.discard(connection)
-            if not connection.is_closed() and connection not in self._ending:
-                self._idle.append(connection)
-
-    def _end(self, connection: Connection) -> None:
-        """Close *connection* once the server has broken off what it did, if it answers at all.
-
-        Whoever got this connection next would have to wait for that.
-        """
-        self._ending[connection] = ending = asyncio.create_task(close(connection))
-        ending.add_done_callback(lambda _ending: self._ending.pop(connection))
-
-    def _drop_idle(self) -> None:
-        for connection in self._idle:
-            connection.terminate()
-        self._idle.clear()
 
 
 async def close(connection: Connection, *, seconds: float = 5.0) -> None:

@@ -45,6 +45,9 @@ class OpenedStorage:
     async def _read(self, read: Read[_Result]) -> _Result:
         return await self._opened().readers.run(read)
 
+    async def _write_once(self, write: Read[_Result]) -> _Result:
+        return await self._opened().readers.run_once(write)
+
     def _opened(self) -> Workers:
         opened = self._open
         if opened is None:

@@ -23,7 +23,7 @@ class UpkeepStorage(OpenedStorage):
         """Set every checkpoint, as `Administration.reset_subscription` says."""
         self._opened()
         found = [self._collection(one) for one in sorted(set(clear))]
-        return await self._read(
+        return await self._write_once(
             lambda connection: self._administration.reset_subscription(
                 connection, name, to=to, clear=found
             )
@@ -41,7 +41,7 @@ class UpkeepStorage(OpenedStorage):
 
     async def remove_receipts(self, *, after: int) -> int:
         """Remove the receipts that came with a commit at a position past *after*."""
-        return await self._read(
+        return await self._write_once(
             lambda connection: self._administration.remove_receipts(connection, after=after)
         )
 
@@ -57,7 +57,7 @@ class UpkeepStorage(OpenedStorage):
         """Become what another log was, as `Restoration.restore_log` says."""
         self._opened()
         restored = Restored(events, head=head, streams=streams)
-        await self._read(
+        await self._write_once(
             lambda connection: self._restoration.restore(
                 connection, restored, events, head=head, streams=streams
             )

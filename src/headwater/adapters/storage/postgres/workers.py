@@ -8,10 +8,10 @@ from typing import Final
 
 from headwater.adapters.room import Room
 from headwater.adapters.storage.postgres.collection import Collection
-from headwater.adapters.storage.postgres.connections import Readers
 from headwater.adapters.storage.postgres.log import LogStatements
 from headwater.adapters.storage.postgres.news import News
 from headwater.adapters.storage.postgres.outbox_mover import OutboxMover
+from headwater.adapters.storage.postgres.readers import Readers
 from headwater.adapters.storage.postgres.settings import PostgresSettings
 from headwater.adapters.storage.postgres.writer import Writer
 from headwater.clock import Clock

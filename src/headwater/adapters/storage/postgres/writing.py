@@ -1,14 +1,11 @@
 """The connection that commits: what was sent on one that was lost is sent again on the next."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
 
 from headwater.adapters.storage.postgres.connections import (
-    ATTEMPT_SECONDS,
-    ATTEMPT_SECONDS_MAX,
     Connection,
     abandon,
     close,
@@ -16,6 +13,7 @@ from headwater.adapters.storage.postgres.connections import (
     let_go_of,
 )
 from headwater.adapters.storage.postgres.failures import is_lost, is_read_only, is_undecided
+from headwater.adapters.storage.postgres.patience import Patience
 from headwater.adapters.storage.postgres.settings import PostgresSettings
 from headwater.errors import OutcomeUnknownError, StorageError
 
@@ -56,6 +54,8 @@ class WritingConnection:
     async def call(self, sql: str, values: Sequence[Any]) -> asyncpg.Record:
         """Return the row that *sql* returns, sent again for `patience_seconds` if need be.
 
+        They count from when the connection was lost.
+
         Raises:
             StorageUnavailableError: the server can't be reached; nothing was sent.
             OutcomeUnknownError: it was sent, and then the server could not be reached any more,
@@ -63,13 +63,12 @@ class WritingConnection:
             StorageError: the connection is refused.
             asyncpg.PostgresError: the server refused the statement.
         """
-        loop, delay, sent = asyncio.get_running_loop(), ATTEMPT_SECONDS, False
-        give_up_at = loop.time() + self._settings.patience_seconds
+        patience, sent = Patience(self._settings.patience_seconds), False
         while True:
             try:
                 connection = await self.get()
             except Exception as error:
-                if not is_lost(error) or loop.time() + delay > give_up_at:
+                if not is_lost(error) or patience.ends():
                     if sent:
                         raise self._unknown(error) from error
                     raise
@@ -79,7 +78,9 @@ class WritingConnection:
                 except Exception as error:
                     lost = connection.is_closed() or is_lost(error)
                     lost = lost or isinstance(error, TimeoutError)
-                    sent = sent or lost
+                    if lost and not sent:
+                        # What came of it can be found out only by sending it once more.
+                        patience, sent = Patience(self._settings.patience_seconds), True
                     if lost or is_read_only(error):
                         # The next one may reach the server that has taken over.
                         self.drop()
@@ -87,10 +88,9 @@ class WritingConnection:
                     # and be done yet: a refusal to look tells nothing of it.
                     if not (lost or (sent and is_undecided(error))):
                         raise
-                    if loop.time() + delay > give_up_at:
+                    if patience.ends():
                         raise self._unknown(error) from error
-            await asyncio.sleep(delay)
-            delay = min(2 * delay, ATTEMPT_SECONDS_MAX)
+            await patience.pause()
 
     async def close(self) -> None:
         """Close the connection in good form."""
