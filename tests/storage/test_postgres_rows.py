@@ -44,9 +44,7 @@ async def connection(settings: PostgresSettings) -> AsyncIterator[Connection]:
 
 async def make(connection: Connection, schema: str, *specs: CollectionSpec) -> list[Collection]:
     """Prepare collections and return them."""
-    collections = [Collection(spec, schema) for spec in specs]
-    await prepare(connection, collections, schema=schema, lock_seconds=10)
-    return collections
+    return [*await prepare(connection, specs, schema=schema, lock_seconds=10)]
 
 
 async def add(connection: Connection, collection: Collection, key: str, data: str) -> None:

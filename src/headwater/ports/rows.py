@@ -98,8 +98,9 @@ class Rows(Protocol):
         A field that has become indexed is indexed for the rows that are there, by its JSON
         member: a string for TEXT, an integer or boolean for INTEGER, a number for REAL, base64
         text for BYTES, NULL for anything else. One that is not in the spec any more keeps its
-        column, but is neither unique nor to be found by. Called twice, the second does nothing;
-        if it raises, nothing was made.
+        column and can't be found by. A storage that others share may keep it unique and indexed,
+        because code that names it may still be at work; to end that, name the field as not
+        unique. Called twice, the second does nothing; if it raises, nothing was made.
 
         Raises:
             InvalidNameError: a name can't be one in SQL.

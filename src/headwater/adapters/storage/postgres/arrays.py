@@ -232,6 +232,7 @@ def _of_collection(
         *_columns(3, sorted(guards, key=lambda one: one[0])),
         statements.unique or None,
         statements.write,
+        statements.fields,
         *_columns(
             4,
             [

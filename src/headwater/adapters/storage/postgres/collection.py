@@ -38,13 +38,22 @@ class Collection:
     The table has `key`, `version` and `data`, and for each indexed field a column with what it
     sorts by: `columns` and `types` are in the order of the spec. `unique` holds the place and
     name of each unique field. All names are quoted, and `table` and `view` are qualified.
+    `kept` is the spec with what other code has named; `others` are indexed fields of only that.
     """
 
-    __slots__ = ("columns", "places", "schema", "spec", "table", "types", "unique", "view")
+    __slots__ = (
+        *("columns", "kept", "others", "places", "schema", "spec", "table", "types"),
+        *("unique", "view"),
+    )
 
-    def __init__(self, spec: CollectionSpec, schema: str) -> None:
+    def __init__(
+        self, spec: CollectionSpec, schema: str, *, stored: CollectionSpec | None = None
+    ) -> None:
         check_names(spec)
         self.spec: Final = spec
+        self.kept: Final = spec if stored is None else _merged(stored, spec)
+        named = {field.name for field in spec.indexed}
+        self.others: Final = tuple(one for one in self.kept.indexed if one.name not in named)
         self.schema: Final = schema
         self.table: Final = f"{schema}.{identifier(f'rows_{spec.name}')}"
         # No collection begins with "_", and nothing of the storage's own does.
@@ -100,6 +109,14 @@ class Collection:
                 f"Row {row.key!r} of {self.spec.name!r} has {len(row.indexed)} indexed values; "
                 f"the collection has {len(self.spec.indexed)} indexed fields."
             )
+
+
+def _merged(stored: CollectionSpec, spec: CollectionSpec) -> CollectionSpec:
+    """Return *stored* with what *spec* changes and adds, in an order that stays."""
+    known = {field.name: field for field in stored.indexed}
+    known.update((field.name, field) for field in spec.indexed)
+    fields = dict.fromkeys((*stored.fields, *spec.fields))
+    return CollectionSpec(spec.name, tuple(fields), tuple(known.values()))
 
 
 def check_names(spec: CollectionSpec) -> None:

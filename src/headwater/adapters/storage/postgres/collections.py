@@ -14,30 +14,13 @@ from headwater.adapters.storage.postgres.collection import (
     identifier,
 )
 from headwater.adapters.storage.postgres.connections import Connection
+from headwater.adapters.storage.postgres.index_values import value_in
 from headwater.adapters.storage.postgres.transactions import writing
 from headwater.errors import ConfigurationError
-from headwater.ports.rows import CollectionSpec, IndexedField, IndexKind
+from headwater.ports.rows import CollectionSpec, IndexedField
 
 DDL_SECONDS_MAX: Final = 3600.0
 """How long one statement may take that makes a table or an index."""
-
-_NUL: Final = r"'\u0000'"
-_BASE64: Final = "'^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$'"
-# What a row is found by when only its JSON is at hand, as `Rows.prepare_collections` says.
-_INDEX_VALUES: Final[Mapping[IndexKind, str]] = {
-    IndexKind.TEXT: "CASE json_typeof(m) WHEN 'string' THEN m #>> '{}' END",
-    IndexKind.INTEGER: (
-        "CASE WHEN json_typeof(m) = 'boolean' THEN (m #>> '{}')::boolean::int::bigint "
-        "WHEN json_typeof(m) = 'number' AND m::text ~ '^-?[0-9]{1,18}$' THEN (m::text)::bigint "
-        "WHEN json_typeof(m) = 'number' AND m::text ~ '^-?[0-9]{19}$' AND (m::text)::numeric "
-        "BETWEEN -9223372036854775808 AND 9223372036854775807 THEN (m::text)::bigint END"
-    ),
-    IndexKind.REAL: ("CASE json_typeof(m) WHEN 'number' THEN (m::text)::double precision END"),
-    IndexKind.BYTES: (
-        f"CASE WHEN json_typeof(m) = 'string' AND m #>> '{{}}' ~ {_BASE64} "
-        f"THEN decode(m #>> '{{}}', 'base64') END"
-    ),
-}
 
 
 async def stored_collections(connection: Connection, schema: str) -> Sequence[Collection]:
@@ -47,21 +30,25 @@ async def stored_collections(connection: Connection, schema: str) -> Sequence[Co
 
 
 async def prepare(
-    connection: Connection, collections: Sequence[Collection], *, schema: str, lock_seconds: float
-) -> None:
-    """Make the tables of *collections* what their specs say, all of them or none.
+    connection: Connection, specs: Sequence[CollectionSpec], *, schema: str, lock_seconds: float
+) -> Sequence[Collection]:
+    """Make the tables of collections what *specs* say, all of them or none; return them.
+
+    Nothing is taken away: a process that names another field may be at work, or begin anew.
 
     Raises:
         ConfigurationError: an indexed field has become another kind, a unique index does not
             fit the rows, a name is taken by somebody else, or the role may not make tables;
             the error then holds the SQL to run.
     """
+    collections = await _merged(connection, specs, schema)
     if not await _changed(connection, collections, schema):
-        return
+        return collections
     statements: list[str] = []
     try:
         async with writing(connection, schema, lock_seconds=lock_seconds):
             await _lock(connection, collections, schema=schema)
+            collections = await _merged(connection, specs, schema)
             before = await _changed(connection, collections, schema)
             for collection, spec in before:
                 columns = await _columns(connection, collection.table)
@@ -69,6 +56,7 @@ async def prepare(
                 statements += _statements(collection, spec, columns, shown)
             for statement in statements:
                 await connection.execute(statement, timeout=DDL_SECONDS_MAX)
+            return collections
     except asyncpg.InsufficientPrivilegeError as error:
         if not statements:
             raise
@@ -89,13 +77,21 @@ async def prepare(
         ) from error
 
 
+async def _merged(
+    connection: Connection, specs: Iterable[CollectionSpec], schema: str
+) -> Sequence[Collection]:
+    """Return the collections of *specs*, with what is stored of them beyond that."""
+    stored = {one.spec.name: one.spec for one in await stored_collections(connection, schema)}
+    return [Collection(spec, schema, stored=stored.get(spec.name)) for spec in specs]
+
+
 async def _changed(
     connection: Connection, collections: Iterable[Collection], schema: str
 ) -> Sequence[tuple[Collection, CollectionSpec | None]]:
     """Return the collections that are not as stored, each with its stored spec."""
     stored = {one.spec.name: one.spec for one in await stored_collections(connection, schema)}
     before = ((one, stored.get(one.spec.name)) for one in collections)
-    return [(one, spec) for one, spec in before if spec != one.spec]
+    return [(one, spec) for one, spec in before if spec != one.kept]
 
 
 async def _lock(connection: Connection, collections: Iterable[Collection], *, schema: str) -> None:
@@ -154,15 +150,27 @@ def _statements(
         statements = [*_fitting(collection, before, columns)]
         # What was shown once is shown for ever: a view can't lose a column.
         statements.append(_view(collection, "CREATE OR REPLACE VIEW", shown))
-    spec = msgspec.json.encode(collection.spec).decode().replace("'", "''")
+    spec = _literal(msgspec.json.encode(collection.kept).decode())
+    fields = _literal(",".join(sorted(field.name for field in collection.kept.indexed)))
+    fills = {
+        field.name: f"{_fill(collection, field)} WHERE r.key = ANY ($1)"
+        for field in collection.kept.indexed
+    }
     return [
         *statements,
         (
-            f"INSERT INTO {collection.schema}.collections (name, spec) "
-            f"VALUES ('{collection.spec.name}', '{spec}') "
-            f"ON CONFLICT (name) DO UPDATE SET spec = excluded.spec"
+            f"INSERT INTO {collection.schema}.collections (name, spec, fields, fills) VALUES "
+            f"('{collection.spec.name}', {spec}, string_to_array({fields}, ','), "
+            f"{_literal(msgspec.json.encode(fills).decode())}) ON CONFLICT (name) DO UPDATE "
+            f"SET spec = excluded.spec, fields = excluded.fields, fills = excluded.fills"
         ),
     ]
+
+
+def _literal(text: str) -> str:
+    # With a backslash in it only where the server takes those as they are.
+    quoted = text.replace("'", "''").replace("\\", "\\\\")
+    return f"E'{quoted}'"
 
 
 def _making(collection: Collection) -> Iterable[str]:
@@ -181,10 +189,7 @@ def _fitting(
     collection: Collection, before: CollectionSpec, columns: Mapping[str, str]
 ) -> Iterable[str]:
     known = {field.name: field for field in before.indexed}
-    wanted = {field.name: field for field in collection.spec.indexed}
-    for name in known.keys() - wanted.keys():
-        yield f"DROP INDEX {collection.schema}.{_index_name(collection, name)}"
-    for name, field in wanted.items():
+    for name, field in ((field.name, field) for field in collection.kept.indexed):
         column = column_of(name)
         there = columns.get(column)
         if there not in (None, COLUMN_TYPES[field.kind]):
@@ -204,17 +209,9 @@ def _fitting(
 
 
 def _fill(collection: Collection, field: IndexedField) -> str:
-    """Return what indexes the rows that are there by what their JSON says."""
-    # PostgreSQL can't take a member out of a document that holds a NUL anywhere.
-    document = (
-        f"CASE WHEN strpos(data::text, {_NUL}) = 0 THEN data "
-        f"ELSE replace(data::text, {_NUL}, '\\u2400')::json END"
-    )
-    return (
-        f"UPDATE {collection.table} AS r SET {column_of(field.name)} = "
-        f"{_INDEX_VALUES[field.kind]} FROM (SELECT key AS k, ({document}) -> '{field.name}' "
-        f"AS m FROM {collection.table}) AS members WHERE r.key = k"
-    )
+    """Return what indexes rows by what their JSON says."""
+    column = column_of(field.name)
+    return f"UPDATE {collection.table} AS r SET {column} = {value_in('r.data', field)}"
 
 
 def _index(collection: Collection, field: IndexedField) -> str:
@@ -231,7 +228,7 @@ def _index_name(collection: Collection, field: str) -> str:
 
 
 def _view(collection: Collection, create: str, shown: Iterable[str]) -> str:
-    wanted = [identifier(field) for field in collection.spec.fields]
+    wanted = [identifier(field) for field in collection.kept.fields]
     members = [name for name in dict.fromkeys([*shown, *wanted]) if not name.startswith('"_')]
     columns = ["key AS _key", "version AS _version"]
     columns += [f"data ->> '{name[1:-1]}' AS {name}" for name in members]

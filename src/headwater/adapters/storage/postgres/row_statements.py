@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from headwater.adapters.storage.postgres.collection import Collection
+from headwater.adapters.storage.postgres.collection import Collection, column_of
+from headwater.adapters.storage.postgres.index_values import value_in
 from headwater.ports.changes import IndexValue
 
 _encode: Final = msgspec.json.encode
@@ -19,7 +20,7 @@ _encode: Final = msgspec.json.encode
 class RowStatements:
     """What a commit does to the rows of one collection."""
 
-    __slots__ = ("check", "collection", "delete", "each", "unique", "write")
+    __slots__ = ("check", "collection", "delete", "each", "fields", "unique", "write")
 
     def __init__(self, collection: Collection) -> None:
         table, columns = collection.table, collection.columns
@@ -42,6 +43,10 @@ class RowStatements:
         )
         names = ["version", "data", *columns]
         values = [_value(collection, place, "u.indexed::json") for place in range(len(columns))]
+        # What other code finds the rows by.
+        names += [column_of(field.name) for field in collection.others]
+        values += [value_in("u.data", field) for field in collection.others]
+        self.fields: Final = sorted(field.name for field in collection.kept.indexed)
         self.write: Final = (
             f"INSERT INTO {table} (key, {', '.join(names)}) SELECT "
             f"{', '.join(['u.key', _next_version(collection), 'u.data::json', *values])} "
@@ -58,6 +63,7 @@ class RowStatements:
         self.each: Final[dict[str, Any]] = {
             "version": f"SELECT version FROM {table} WHERE key = $1",
             "write": self.write,
+            "fields": self.fields,
             "delete": self.delete,
             "unique": [
                 {

@@ -6,7 +6,6 @@ from typing import Final
 
 from headwater.adapters.storage.postgres import collections, schema
 from headwater.adapters.storage.postgres.checks import checked_bytes
-from headwater.adapters.storage.postgres.collection import Collection
 from headwater.adapters.storage.postgres.failures import translated
 from headwater.adapters.storage.postgres.reading import ReadingStorage
 from headwater.adapters.storage.postgres.upkeep import UpkeepStorage
@@ -140,13 +139,12 @@ class PostgresStorage(ReadingStorage, UpkeepStorage):
         """Make tables for the collections, as `Rows.prepare_collections` says."""
         self._opened()
         settings = self.settings
-        wanted = [Collection(spec, settings.quoted_schema) for spec in specs]
-        await self._read(
+        prepared = await self._read(
             lambda connection: collections.prepare(
                 connection,
-                wanted,
+                specs,
                 schema=settings.quoted_schema,
                 lock_seconds=settings.lock_seconds,
             )
         )
-        self._collections.update({one.spec.name: one for one in wanted})
+        self._collections.update({one.spec.name: one for one in prepared})

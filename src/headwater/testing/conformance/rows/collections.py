@@ -153,8 +153,7 @@ class CollectionsConformance(StorageSuite):
     async def test_a_field_that_is_no_more_indexed_cannot_be_found_by(
         self, storage: Storage
     ) -> None:
-        unique_city = IndexedField("city", IndexKind.TEXT, unique=True)
-        await storage.prepare_collections([people(unique_city)])
+        await storage.prepare_collections([people(CITY)])
         await storage.commit(writing(row("people", "1", "Bonn")))
 
         await storage.prepare_collections([people()])

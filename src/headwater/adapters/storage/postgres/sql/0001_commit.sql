@@ -153,6 +153,12 @@ BEGIN
             IF v_rows.keys IS NOT NULL THEN
                 EXECUTE v_rows.write_sql
                     USING v_rows.keys, v_rows.data, v_rows.indexed, v_rows.members, v_failed;
+                IF (SELECT c.fields FROM @schema@.collections AS c WHERE c.name = v_rows.name)
+                    <> v_rows.fields
+                THEN
+                    PERFORM @schema@.fill_rows_v1(v_rows.name, v_rows.fields, v_rows.keys,
+                        v_rows.members, v_failed);
+                END IF;
             END IF;
         END LOOP;
     END IF;

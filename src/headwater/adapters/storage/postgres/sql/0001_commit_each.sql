@@ -159,6 +159,9 @@ BEGIN
         END LOOP;
         EXECUTE v_sql ->> 'write' USING ARRAY[v_one.key], ARRAY[v_one.data],
             ARRAY[v_one.indexed], ARRAY[0], NULL::integer;
+        PERFORM @schema@.fill_rows_v1(v_one.collection,
+            ARRAY(SELECT json_array_elements_text(v_sql -> 'fields')),
+            ARRAY[v_one.key], ARRAY[0], NULL);
     END LOOP;
     IF v_position > 0 THEN
         UPDATE @schema@.receipts AS r SET position = v_position

@@ -77,9 +77,27 @@ CREATE TYPE @schema@.rows_v1 AS (
     name text, exclusive boolean,
     check_sql text, guard_keys text[], guard_expected bigint[], guard_members integer[],
     unique_sql text,
-    write_sql text, keys text[], data text[], indexed text[], members integer[],
+    write_sql text, fields text[], keys text[], data text[], indexed text[], members integer[],
     delete_sql text, deleted_keys text[], deleted_members integer[]
 );
+
+-- Indexes rows by what their JSON says, by the fields that who wrote them did not know.
+CREATE FUNCTION @schema@.fill_rows_v1(
+    p_name text, p_fields text[], p_keys text[], p_members integer[], p_failed integer
+) RETURNS void LANGUAGE plpgsql VOLATILE SET enable_seqscan = off AS $$
+DECLARE
+    v_sql text;
+    v_keys text[];
+BEGIN
+    SELECT array_agg(u.key) INTO v_keys FROM unnest(p_keys, p_members) AS u (key, member)
+    WHERE p_failed IS NULL OR u.member < p_failed;
+    FOR v_sql IN
+        SELECT f.value FROM @schema@.collections AS c, json_each_text(c.fills) AS f
+        WHERE c.name = p_name AND f.key <> ALL (p_fields)
+    LOOP
+        EXECUTE v_sql USING v_keys;
+    END LOOP;
+END $$;
 
 -- The position of the first event after p_after, up to p_head, that has all tags and one of the
 -- types (none named: any); those at p_own don't count. Erased events count.

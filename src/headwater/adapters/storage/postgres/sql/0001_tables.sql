@@ -80,7 +80,11 @@ CREATE TABLE @schema@.checkpoints (
 
 CREATE TABLE @schema@.collections (
     name text COLLATE "C" PRIMARY KEY,
-    spec json NOT NULL
+    spec json NOT NULL,
+    -- The names of its indexed fields, sorted, and for each a statement that indexes the rows under
+    -- keys ($1) by what their JSON says: code that does not know a field yet writes rows, too.
+    fields text[] NOT NULL,
+    fills json NOT NULL
 );
 
 -- Row versions are never given twice, also not after a deletion.
