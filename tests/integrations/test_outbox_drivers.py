@@ -222,6 +222,35 @@ async def test_a_connection_without_a_transaction_is_refused(house: House) -> No
     await connection.close()
 
 
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+async def test_a_connection_of_sqlalchemy_that_commits_by_itself_is_refused(
+    house: House, driver: str
+) -> None:
+    engine = create_async_engine(alchemy(house, driver), isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection, AsyncSession(connection) as session:
+        for target in (connection, session):
+            with pytest.raises(ConfigurationError, match="No transaction is open"):
+                await house.outbox.stage(target, "guest-1", [Invited("ada")])
+    await engine.dispose()
+
+    assert await house.sql("SELECT FROM @.outbox") == []
+
+
+async def test_a_blocking_connection_of_sqlalchemy_that_commits_by_itself_is_refused(
+    house: House,
+) -> None:
+    engine = sqlalchemy.create_engine(alchemy(house, "psycopg"))
+    with engine.connect() as transactional:
+        connection = transactional.execution_options(isolation_level="AUTOCOMMIT")
+        with Session(connection) as session:
+            for target in (connection, session):
+                with pytest.raises(ConfigurationError, match="No transaction is open"):
+                    house.outbox.stage_sync(target, "guest-1", [Invited("ada")])
+    engine.dispose()
+
+    assert await house.sql("SELECT FROM @.outbox") == []
+
+
 async def test_a_connection_of_the_other_kind_or_of_none_is_refused(house: House) -> None:
     connection = await house.connect()
     wrong: Any = object()

@@ -49,7 +49,10 @@ async def fetch_number(connection: AsyncConnection, sql: str, text: str) -> int:
                 await cursor.execute(sql.format("%s"), (text,))
                 return int((await cursor.fetchone())[0])
         case "sqlalchemy" if hasattr(connection, "run_sync"):
-            _require_postgresql(target.sync_session if _is_session(target) else target)
+            session = _is_session(target)
+            _require_postgresql(target.sync_session if session else target)
+            used = await target.connection() if session else target
+            _require_transaction(open_=not _sqlalchemy_commits_by_itself(used.sync_connection))
             result = await target.execute(_sqlalchemy_text(sql), {"staged": text})
             return int(result.scalar_one())
         case _:
@@ -67,6 +70,8 @@ def fetch_number_sync(connection: SyncConnection, sql: str, text: str) -> int:
                 return int(cursor.fetchone()[0])
         case "sqlalchemy" if not hasattr(connection, "run_sync"):
             _require_postgresql(target)
+            used = target.connection() if hasattr(target, "get_bind") else target
+            _require_transaction(open_=not _sqlalchemy_commits_by_itself(used))
             return int(target.execute(_sqlalchemy_text(sql), {"staged": text}).scalar_one())
         case _:
             raise _not_one_of(connection, _SYNC, other="stage")
@@ -97,6 +102,14 @@ def _sqlalchemy_text(sql: str) -> Any:
     import sqlalchemy  # noqa: PLC0415 - only where there is a connection
 
     return sqlalchemy.text(sql.format(":staged"))
+
+
+def _sqlalchemy_commits_by_itself(connection: Any) -> bool:
+    """Return whether each statement is committed at once, as with ``AUTOCOMMIT``.
+
+    SQLAlchemy's own answer names the server's level of isolation, which is another thing.
+    """
+    return bool(getattr(connection.connection.dbapi_connection, "autocommit", False))
 
 
 def _is_session(connection: Any) -> bool:
