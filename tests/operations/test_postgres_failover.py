@@ -89,9 +89,7 @@ async def comes_true(condition: Callable[[], Awaitable[Any]]) -> None:
 
 async def deposit(app: App, account: str, *, times: int = 1) -> int:
     """Deposit a cent *times* times; return what the account has then."""
-    for _ in range(times):
-        total = await app.send(Deposit(account, 1))
-    return total
+    return [await app.send(Deposit(account, 1)) for _ in range(times)][-1]
 
 
 async def have_failed(app: App) -> None:
