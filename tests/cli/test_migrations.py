@@ -1,5 +1,10 @@
 """``db init``, ``status``, ``upgrade`` and ``sql``, and how the storages are named."""
 
+import asyncio
+import sqlite3
+from contextlib import closing
+
+import asyncpg
 import pytest
 
 from tests.cli.conftest import Shop
@@ -46,6 +51,41 @@ def test_postgres_is_made_looked_at_and_upgraded(
     assert (there.code, there.object["pending"]) == (0, [])
 
 
+def test_a_table_that_was_dropped_is_told_and_not_called_an_old_version(
+    shop: Shop, postgres_url: str, postgres_schema: str
+) -> None:
+    url = f"{postgres_url}?schema={postgres_schema}"
+    shop.run("db", "init", url)
+    asyncio.run(execute(postgres_url, f"DROP TABLE {postgres_schema}.outbox_rejected"))
+
+    status = shop.run("--json", "db", "status", url)
+    upgrade = shop.run("db", "upgrade", url)
+    used = shop.run("stream", "list", url)
+
+    assert (status.code, status.object["readable"]) == (1, False)
+    assert status.object["missing"] == ["outbox_rejected", "outbox_rejected_by_seq"]
+    assert (upgrade.code, used.code) == (3, 3)
+    assert "It lacks outbox_rejected" in upgrade.err
+    assert "db upgrade" not in upgrade.err + used.err
+
+
+def test_a_table_of_a_file_that_was_dropped_is_told(shop: Shop) -> None:
+    with closing(sqlite3.connect("log.db")) as connection:
+        connection.execute("DROP TABLE headwater_receipts")
+
+    status = shop.run("--json", "db", "status", shop.url)
+
+    assert status.code == 1
+    assert "headwater_receipts" in status.object["missing"]
+    assert not status.object["writable"]
+
+
+async def execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    await connection.execute(statement)
+    await connection.close()
+
+
 def test_a_log_goes_from_sqlite_to_postgres(
     shop: Shop,
     postgres_url: str,
@@ -72,5 +112,5 @@ def test_the_sql_of_an_upgrade_is_printed(shop: Shop) -> None:
     ran = shop.run("db", "sql", "--schema", "sales")
 
     assert ran.out.startswith("BEGIN;")
-    assert "CREATE TABLE sales.events" in ran.out
+    assert 'CREATE TABLE "sales".events' in ran.out
     assert shop.run("db", "sql", "--from", "999").code == 2

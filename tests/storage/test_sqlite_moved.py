@@ -79,6 +79,7 @@ async def test_a_subscription_stops_and_says_why(
     storage: SqliteStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(runner, "NEWS_SECONDS", 0.01)
 
     async def handle(arrival: Arrival, delivery: Delivery) -> None: ...
 

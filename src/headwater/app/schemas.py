@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from headwater.adapters.storage.sqlite import SqliteSettings, SqliteStorage
-from headwater.adapters.storage.sqlite.status import CODE_VERSION, schema_version_of
+from headwater.adapters.storage.sqlite.status import CODE_VERSION, schema_of
 from headwater.errors import ConfigurationError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ class StorageSchema(msgspec.Struct, frozen=True):
     """How the tables of a storage stand: their version (0: there are none), and the code's.
 
     `pending` are the migrations that `upgrade` would run; `readable` and `writable` say whether
-    this code can work with what is there.
+    this code can work with what is there. `missing` names what migrations have made and what is
+    not there any more: no upgrade brings that back, only a backup does.
     """
 
     where: str
@@ -29,6 +30,7 @@ class StorageSchema(msgspec.Struct, frozen=True):
     pending: tuple[int, ...]
     readable: bool
     writable: bool
+    missing: tuple[str, ...] = ()
 
 
 async def status(url: str) -> StorageSchema:
@@ -83,15 +85,19 @@ def sql(*, from_version: int, schema: str) -> str:
 
 
 async def _sqlite_status(settings: SqliteSettings) -> StorageSchema:
-    stored = await asyncio.to_thread(schema_version_of, settings)
+    stored, lost = await asyncio.to_thread(schema_of, settings)
     pending = tuple(range(stored + 1, CODE_VERSION + 1))
     # A file is brought up to date by whoever opens it.
-    return StorageSchema(str(settings.path), stored, CODE_VERSION, pending, stored > 0, stored > 0)
+    usable = stored > 0 and not lost
+    return StorageSchema(
+        str(settings.path), stored, CODE_VERSION, pending, usable, usable, missing=lost
+    )
 
 
 def _shown(found: "SchemaStatus") -> StorageSchema:
     return StorageSchema(
-        found.where, found.stored, found.code, found.pending, found.readable, found.writable
+        *(found.where, found.stored, found.code, found.pending, found.readable, found.writable),
+        missing=found.missing,
     )
 
 

@@ -104,8 +104,8 @@ def translated(error: Exception, settings: PostgresSettings) -> Exception:
         )
     if code in _NO_TABLES:
         return MigrationNeededError(
-            f"{where}: tables are missing or of another version ({error}). Run: headwater db "
-            f"upgrade {where}",
+            f"{where}: tables are missing or of another version ({error}). What is wrong, and "
+            f"whether an upgrade mends it, says: headwater db status {where}",
             where=where,
         )
     kind, text = _kind_of(error, code, settings)

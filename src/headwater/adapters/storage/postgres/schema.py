@@ -8,6 +8,7 @@ import msgspec
 
 from headwater.adapters.storage.postgres.connections import Connection, Read, close, connect
 from headwater.adapters.storage.postgres.failures import translated
+from headwater.adapters.storage.postgres.objects import made_by, missing
 from headwater.adapters.storage.postgres.settings import PostgresSettings
 from headwater.errors import MigrationNeededError, SchemaVersionError
 
@@ -55,7 +56,8 @@ SELECT to_regnamespace(quote_ident($1)) IS NOT NULL AS there,
 class SchemaStatus(msgspec.Struct, frozen=True):
     """The version of a stored schema (0: there is none), and what this code can do with it.
 
-    `min_reader` and `min_writer` are the oldest versions whose code can read and write it.
+    `min_reader` and `min_writer` are the oldest versions whose code can read and write it;
+    `missing` is what its migrations have made and what is not there any more.
     """
 
     where: str
@@ -63,6 +65,7 @@ class SchemaStatus(msgspec.Struct, frozen=True):
     code: int
     min_reader: int = 0
     min_writer: int = 0
+    missing: tuple[str, ...] = ()
 
     @property
     def pending(self) -> tuple[int, ...]:
@@ -72,7 +75,7 @@ class SchemaStatus(msgspec.Struct, frozen=True):
     @property
     def readable(self) -> bool:
         """Whether this code can read what is stored."""
-        return not self.pending and self.code >= self.min_reader
+        return not self.pending and not self.missing and self.code >= self.min_reader
 
     @property
     def writable(self) -> bool:
@@ -84,8 +87,15 @@ class SchemaStatus(msgspec.Struct, frozen=True):
 
         Raises:
             MigrationNeededError: the schema is missing, or older than this code needs.
-            SchemaVersionError: it is too new for this code.
+            SchemaVersionError: it is too new for this code, or not all of it is there.
         """
+        if self.missing:
+            raise SchemaVersionError(
+                f"{self.where}: the schema is not whole, and no upgrade makes it so. It lacks "
+                f"{', '.join(self.missing)}. If a backup is being restored right now, wait until "
+                f"that is done; if not, restore one.",
+                where=self.where,
+            )
         if self.stored == 0:
             raise MigrationNeededError(
                 f"{self.where}: there are no tables yet. Run: headwater db init {self.where}",
@@ -165,9 +175,12 @@ async def stored_status(connection: Connection, settings: PostgresSettings) -> S
     try:
         rows = await connection.fetch(f"SELECT name, value FROM {settings.quoted_schema}.meta")
         meta = {str(name): int(value) for name, value in rows}
-        return SchemaStatus(
-            where, meta["schema_version"], CODE_VERSION, meta["min_reader"], meta["min_writer"]
+        version, *oldest = meta["schema_version"], meta["min_reader"], meta["min_writer"]
+        wanted = made_by(
+            _SCRIPTS[name] for migration in MIGRATIONS[:version] for name in migration.scripts
         )
+        lost = await missing(connection, schema, wanted)
+        return SchemaStatus(where, version, CODE_VERSION, *oldest, missing=lost)
     except (KeyError, ValueError, asyncpg.UndefinedColumnError) as error:
         raise _somebody_elses(settings) from error
 

@@ -153,7 +153,7 @@ def migrate(connection: sqlite3.Connection, settings: SqliteSettings) -> None:
     with writing(connection, busy_seconds=settings.busy_seconds):
         version = stored_version(connection, settings)
         if version == 0:
-            _start(connection)
+            start(connection)
         for statements in MIGRATIONS[version:]:
             for statement in statements:
                 connection.execute(statement)
@@ -163,7 +163,8 @@ def migrate(connection: sqlite3.Connection, settings: SqliteSettings) -> None:
         )
 
 
-def _start(connection: sqlite3.Connection) -> None:
+def start(connection: sqlite3.Connection) -> None:
+    """Make what every version has: the table that says which one it is."""
     connection.execute(
         f"CREATE TABLE headwater_meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) "
         f"{table_options()}"
