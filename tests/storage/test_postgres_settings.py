@@ -79,6 +79,28 @@ def test_a_wrong_url_is_refused_without_showing_its_password(url: str, problem: 
     assert "cret@" not in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://anna:s3c?ret@db/shop",
+        "postgresql://anna:s3c/ret@db/shop",
+        "postgresql://anna:s3c%40ret%40db/shop",
+        "postgresql://anna:s3cret",
+        "postgresql://anna:s3c@ret:@db:port/shop",
+        "postgresql://anna:1234567/shop",
+        "postgresql://anna:123?ret@db/shop",
+        "anna:s3cret@db/shop",
+        "s3cret",
+    ],
+)
+def test_nothing_of_what_may_be_a_password_is_shown(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="postgresql://user") as refusal:
+        PostgresSettings.from_url(url)
+
+    for part in ("s3c", "ret", "123"):
+        assert part not in str(refusal.value)
+
+
 @pytest.mark.parametrize("schema", ["", "Sales", "1a", "a-b", 'a"b', "pg_sales", "a" * 49])
 def test_a_schema_that_cannot_be_named_is_refused(schema: str) -> None:
     with pytest.raises(InvalidNameError):

@@ -19,6 +19,7 @@ cloud's short-lived token is always a fresh one."""
 
 READERS_MAX: Final = 256
 _SECONDS_MAX: Final = 3600
+_FORM: Final = f"Write {SCHEMES[0]}://user:password@host/database."
 _SCHEMA: Final = re.compile(r"[a-z_][a-z0-9_]{0,47}\Z")
 
 
@@ -159,6 +160,9 @@ class PostgresSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         shown, parts = without_secrets(url), parts_of(url)
         known = ", ".join(_OPTIONS)
         options: dict[str, object] = {}
+        if not parts.user:
+            # Before the options: a part of a password that is not encoded looks like one.
+            raise ConfigurationError(f"{shown} names no user. {_FORM}")
         for name, value in parts.options:
             if name not in _OPTIONS or name in options:
                 problem = "stands there twice" if name in options else "is not a setting"
@@ -166,11 +170,9 @@ class PostgresSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             options[name] = value
         socket = options.pop("host", None)
         hosts = parts.hosts if socket is None else ((str(socket), PORT), *parts.hosts)
-        if not (hosts and parts.user and parts.database):
-            missing = "host" if not hosts else "database" if parts.user else "user"
-            raise ConfigurationError(
-                f"{shown} names no {missing}. Write {SCHEMES[0]}://user:password@host/database."
-            )
+        if not (hosts and parts.database):
+            missing = "database" if hosts else "host"
+            raise ConfigurationError(f"{shown} names no {missing}. {_FORM}")
         try:
             typed = msgspec.convert(options, _Options, strict=False, dec_hook=_as_path)
         except msgspec.ValidationError as error:

@@ -10,6 +10,7 @@ from headwater.errors import ConfigurationError
 
 SCHEMES: Final = ("postgresql", "postgres")
 PORT: Final = 5432
+_PORT_MAX: Final = 65535
 _FORM: Final = re.compile(
     r"(?P<scheme>[a-z]+)://((?P<user>[^:@/?]*)(:(?P<password>[^/?]*))?@)?"
     r"(?P<hosts>[^@/?#]*)(/(?P<database>[^/?#]*))?(\?(?P<query>[^#]*))?\Z"
@@ -38,17 +39,11 @@ def parts_of(url: str) -> UrlParts:
     Raises:
         ConfigurationError: it is no PostgreSQL URL.
     """
-    found = _FORM.match(url)
-    if found is None or found["scheme"] not in SCHEMES:
+    found = _match(url)
+    if found is None:
         raise _malformed(url)
-    hosts: list[tuple[str, int]] = []
-    for text in found["hosts"].split(",") if found["hosts"] else ():
-        host = _HOST.match(text)
-        if host is None:
-            raise _malformed(url)
-        hosts.append((unquote(host["address"] or host["name"]), int(host["port"] or PORT)))
     return UrlParts(
-        tuple(hosts),
+        tuple(_hosts(found["hosts"]) or ()),
         _decoded(found["user"]),
         _decoded(found["password"]),
         _decoded(found["database"]),
@@ -57,10 +52,35 @@ def parts_of(url: str) -> UrlParts:
 
 
 def without_secrets(url: str) -> str:
-    """Return *url* without its password and its query."""
-    head, at, rest = url.partition("?")[0].rpartition("@")
-    scheme, slashes, login = head.partition("://")
-    return f"{scheme}{slashes}{login.partition(':')[0]}{at}{rest}"
+    """Return *url* without its password and its query.
+
+    Of what is no such URL, or names no user, only the scheme is shown: where a password is not
+    encoded as it should be, a part of it is taken for something else.
+    """
+    found = _match(url)
+    if found is None or found["user"] is None:
+        scheme = url.partition(":")[0]
+        return f"{scheme}://…" if scheme in SCHEMES else "…"
+    database = "" if found["database"] is None else f"/{found['database']}"
+    return f"{found['scheme']}://{found['user']}@{found['hosts']}{database}"
+
+
+def _match(url: str) -> re.Match[str] | None:
+    found = _FORM.match(url)
+    known = found is not None and found["scheme"] in SCHEMES
+    return found if found is not None and known and _hosts(found["hosts"]) is not None else None
+
+
+def _hosts(texts: str) -> list[tuple[str, int]] | None:
+    """Return hosts and their ports, None if one is malformed."""
+    hosts: list[tuple[str, int]] = []
+    for text in texts.split(",") if texts else ():
+        host = _HOST.match(text)
+        port = PORT if host is None or host["port"] is None else int(host["port"])
+        if host is None or not 0 < port <= _PORT_MAX:
+            return None
+        hosts.append((unquote(host["address"] or host["name"]), port))
+    return hosts
 
 
 def _decoded(text: str | None) -> str | None:
