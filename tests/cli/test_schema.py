@@ -21,6 +21,7 @@ def test_code_that_has_not_changed_keeps_its_contract(shop: Shop) -> None:
 
     contract = json.loads((shop.folder / "headwater-schema.json").read_text())
     assert (written.code, compared.code, compared.out) == (0, 0, "")
+    assert "Nothing has changed: 1 messages" in compared.err
     assert "sales.order-placed" in contract["messages"]
 
 

@@ -124,16 +124,18 @@ def _postgres(url: str) -> KeyStore:
 def _check_apart(url: str, storages: Collection[Storage]) -> None:
     if find_spec("asyncpg") is None:
         raise MissingExtraError("asyncpg", "postgres")
-    from headwater.adapters.storage.postgres import PostgresSettings, PostgresStorage  # noqa: PLC0415 - its driver is an extra
+    from headwater.adapters.storage.postgres import PostgresStorage  # noqa: PLC0415 - its driver is an extra
+    from headwater.adapters.storage.postgres.urls import PORT, parts_of  # noqa: PLC0415
 
-    keys = PostgresSettings.from_url(url.partition("?")[0])
+    keys = parts_of(url)
+    servers, database = _servers(keys.hosts or [("localhost", PORT)]), keys.database or keys.user
     for storage in storages:
         if not isinstance(storage, PostgresStorage):
             continue
-        same_server = _servers(keys.hosts) & _servers(storage.settings.hosts)
-        if same_server and keys.database == storage.settings.database:
+        same_server = servers & _servers(storage.settings.hosts)
+        if same_server and database == storage.settings.database:
             raise ConfigurationError(
-                f"The keys of personal data are to be kept in database {keys.database!r}, where "
+                f"The keys of personal data are to be kept in database {database!r}, where "
                 f"the storage is: whoever restores a backup of it brings destroyed keys back. Name "
                 f"another database, best on another server."
             )

@@ -15,6 +15,7 @@ from headwater.serialization.contract import (
     Snapshot,
     read_snapshot,
     schema_diff,
+    schema_notes,
     schema_snapshot,
     snapshot_text,
 )
@@ -54,15 +55,19 @@ def diff(
 
     async def work(output: Output, place: Place) -> ExitCode:
         written = await asyncio.to_thread(file.read_text, encoding="utf-8")
-        contract = _contract(place)
-        findings = schema_diff(read_snapshot(written), contract)
+        contract, reviewed = _contract(place), read_snapshot(written)
+        findings = schema_diff(reviewed, contract)
         for finding in findings:
             row = {**finding._asdict(), "direction": finding.direction.value}
             output.line(row, str(finding))
+        for note in schema_notes(reviewed, contract):
+            output.say(note)
         if findings:
             return ExitCode.FOUND
         if snapshot_text(contract) != written:
             output.say(f"Nothing breaks, but the contract is another: write {file} anew.")
+        else:
+            output.say(f"Nothing has changed: {len(contract['messages'])} messages as in {file}.")
         return ExitCode.OK
 
     perform(context, work, url=None, app=app)

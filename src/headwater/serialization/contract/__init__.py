@@ -9,7 +9,7 @@ Where there are no findings, but the two texts are not equal, the code has chang
 readers tolerate, and the file is to be written anew.
 """
 
-from headwater.serialization.contract.diff import Finding, schema_diff
+from headwater.serialization.contract.diff import Finding, schema_diff, schema_notes
 from headwater.serialization.contract.snapshot import (
     Direction,
     Snapshot,
@@ -24,6 +24,7 @@ __all__ = [
     "Snapshot",
     "read_snapshot",
     "schema_diff",
+    "schema_notes",
     "schema_snapshot",
     "snapshot_text",
 ]

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from headwater.serialization.contract.compatibility import Kind, Problem, problems
+from headwater.serialization.contract.personal_fields import added_marks, lost_marks
 from headwater.serialization.contract.snapshot import (
     Direction,
     Snapshot,
@@ -60,10 +61,46 @@ def schema_diff(old: Snapshot, new: Snapshot) -> list[Finding]:
     any new field), an integer that becomes a number, a type that becomes a union with others,
     more members of an enum (for consumers: fewer), wider bounds.
 
+    Of a personal field the mark is kept too: without it, what is written from now on stands in
+    plain text. New marks break nothing; see `schema_notes`.
+
     Both come from `schema_snapshot` or `read_snapshot`. The findings are sorted by type.
     """
-    found = [*_stored(old, new), *_published(old, new)]
+    found = [*_stored(old, new), *_unmarked(old, new), *_published(old, new)]
     return sorted(found, key=lambda finding: (finding.type, finding.version, finding.field))
+
+
+def schema_notes(old: Snapshot, new: Snapshot) -> list[str]:
+    """Return what breaks nothing between two contracts, and should be known all the same."""
+    return [
+        f"{name}, {change.field}: {change.reason}. Events that are stored already stay as they "
+        f"are, in plain text."
+        for name, before, now in _stored_pairs(old, new)
+        for change in added_marks(before, now)
+    ]
+
+
+def _stored_pairs(
+    old: Snapshot, new: Snapshot
+) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:
+    """Yield the stored messages of *old*, each with the one that it is in *new*."""
+    for name, before in sorted(old["messages"].items()):
+        if Direction.STORED.value not in before["directions"]:
+            continue
+        text = form_text(name, before["version"])
+        for form in _ends(text, new) if text in new["upcasters"] else (text,):
+            now = new["messages"].get(form_of_text(form)[0])
+            if now is not None:
+                yield name, before, now
+
+
+def _unmarked(old: Snapshot, new: Snapshot) -> Iterator[Finding]:
+    for name, before, now in _stored_pairs(old, new):
+        for change in lost_marks(before, now):
+            advice = f"Put the mark back: Personal(subject={change.subject!r})."
+            yield Finding(
+                name, before["version"], change.field, Direction.STORED, change.reason, advice
+            )
 
 
 def _stored(old: Snapshot, new: Snapshot) -> Iterator[Finding]:
@@ -114,6 +151,17 @@ def _still_read(name: str, old: Mapping[str, Any], new: Snapshot) -> Iterator[Fi
 
 def _dead_ends(text: str, new: Snapshot) -> set[str]:
     """Return the forms that upcasters of *new* lead to and that it has no message for."""
+    return {form for form in _ends(text, new) if not _is_known(form, new)}
+
+
+def _is_known(form: str, new: Snapshot) -> bool:
+    name, version = form_of_text(form)
+    message = new["messages"].get(name)
+    return message is not None and message["version"] >= version
+
+
+def _ends(text: str, new: Snapshot) -> set[str]:
+    """Return the forms that upcasters of *new* lead to from form *text*, and not on from there."""
     found: set[str] = set()
     seen: set[str] = set()
     ahead = [text]
@@ -123,13 +171,10 @@ def _dead_ends(text: str, new: Snapshot) -> set[str]:
             continue
         seen.add(current)
         targets = new["upcasters"].get(current)
-        if targets is not None:
-            ahead += targets
-            continue
-        name, version = form_of_text(current)
-        message = new["messages"].get(name)
-        if message is None or message["version"] < version:
+        if targets is None:
             found.add(current)
+        else:
+            ahead += targets
     return found
 
 

@@ -10,6 +10,7 @@ import msgspec
 from headwater.errors import SerializationError
 from headwater.messages import IntegrationEvent, Notification, Request
 from headwater.serialization.codec import EventCodec
+from headwater.serialization.contract.personal_fields import personal_fields
 from headwater.serialization.contract.schemas import schema_of
 from headwater.serialization.registry import RegisteredType
 
@@ -19,8 +20,8 @@ FORMAT: Final = 1
 Snapshot = dict[str, Any]
 """``{"headwater": 1, "messages": {name: …}, "upcasters": {form: [form, …]}}``, JSON all through.
 
-A message has its ``version``, its ``directions`` and the JSON ``schema`` of its fields; a form is
-written ``sales.order-placed v1``.
+A message has its ``version``, its ``directions`` and the JSON ``schema`` of its fields; where some
+of them are ``personal``, whose they are. A form is written ``sales.order-placed v1``.
 """
 
 
@@ -46,19 +47,22 @@ def schema_snapshot(codec: EventCodec) -> Snapshot:
     kept = sorted((entry for entry in entries if _is_durable(entry)), key=lambda entry: entry.name)
     return {
         "headwater": FORMAT,
-        "messages": {
-            entry.name: {
-                "version": entry.version,
-                "directions": [direction.value for direction in _directions(entry)],
-                "schema": schema_of(entry.cls),
-            }
-            for entry in kept
-        },
+        "messages": {entry.name: _message(entry) for entry in kept},
         "upcasters": {
             form_text(*source): [form_text(*target) for target in step.targets]
             for source, step in sorted(codec.chains.steps.items())
         },
     }
+
+
+def _message(entry: RegisteredType) -> dict[str, Any]:
+    message: dict[str, Any] = {
+        "version": entry.version,
+        "directions": [direction.value for direction in _directions(entry)],
+        "schema": schema_of(entry.cls),
+    }
+    personal = personal_fields(entry.cls)
+    return {**message, "personal": personal} if personal else message
 
 
 def snapshot_text(snapshot: Snapshot) -> str:
@@ -82,6 +86,7 @@ class _Message(msgspec.Struct):
     version: int
     directions: list[Direction]
     schema: dict[str, Any]
+    personal: dict[str, str] = {}
 
 
 class _Document(msgspec.Struct):
