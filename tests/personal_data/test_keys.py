@@ -113,11 +113,14 @@ async def test_whoever_keeps_copies_learns_whose_they_are_and_who_is_forgotten(
         with subjects_read() as subjects:
             await emails(store)
         assert subjects == {"ada", "bob"}
-        assert not await personal.is_forgotten(subjects)
+        assert await personal.forgotten_among(subjects) == set()
 
         await personal.forget("bob")
 
-        assert await personal.is_forgotten(subjects)
+        assert await personal.forgotten_among(subjects) == {"bob"}
+        with subjects_read() as subjects:
+            await emails(store)
+        assert subjects == {"ada"}
         assert heard == ["bob"]
 
 

@@ -1,5 +1,7 @@
 """What is kept of a person in snapshots and caches goes when the person is forgotten."""
 
+import gc
+import weakref
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +10,6 @@ import pytest
 
 from headwater.adapters.key_store.ledger_file import LedgerFile
 from headwater.adapters.key_store.memory import MemoryKeyStore
-from headwater.adapters.storage.memory import MemoryStorage
 from headwater.clock import ManualClock
 from headwater.domain.aggregate import Aggregate
 from headwater.domain.applies import applies
@@ -26,6 +27,7 @@ from headwater.serialization.personal import (
 )
 from headwater.serialization.registry import TypeRegistry
 from headwater.unit_of_work.units import Units
+from tests.unit_of_work.counting import CountingStorage
 
 
 class Joined(Event):
@@ -62,11 +64,21 @@ class BothTeam(Team, name="team", cache=10, snapshots=Snapshots(every=1)):
     """Both."""
 
 
+class Contact(Aggregate[str], name="team", cache=10, snapshots=Snapshots(every=1)):
+    """Of one person, and with what is personal of it in its state."""
+
+    email: Annotated[str, Personal(subject="id")] = ""
+
+    @applies
+    def _joined(self, event: Joined) -> None:
+        self.email = event.email
+
+
 class House:
     """A storage, its keys, and processes that work on both."""
 
     def __init__(self, place: Path) -> None:
-        self.storage, self.keys, self.clock = MemoryStorage(), MemoryKeyStore(), ManualClock()
+        self.storage, self.keys, self.clock = CountingStorage(), MemoryKeyStore(), ManualClock()
         self.ledger = LedgerFile(place / "ledger.jsonl")
 
     async def process(self) -> tuple[Units, PersonalData]:
@@ -121,6 +133,59 @@ async def test_this_process_follows_at_once(house: House, cls: type[Team]) -> No
     for _ in range(2):
         found = await team(units, cls)
         assert (found.emails, found.name) == ([ERASED_TEXT, "bob@x"], "engines")
+
+
+@pytest.mark.parametrize("cls", [SnapshotTeam, CachedTeam, BothTeam])
+async def test_what_is_left_is_kept_like_any_other_state(house: House, cls: type[Team]) -> None:
+    units, personal = await house.process()
+    await fill(units)
+    await team(units, cls)
+    await personal.forget("ada")
+    await team(units, cls)
+    house.storage.reads()
+
+    assert (await team(units, cls)).emails == [ERASED_TEXT, "bob@x"]
+
+    # The one that the kept state stands for, and nothing before it.
+    assert house.storage.reads() == 1
+    await personal.forget("bob")
+    assert (await team(units, cls)).emails == [ERASED_TEXT, ERASED_TEXT]
+
+
+async def test_a_state_that_is_personal_itself_is_kept_without_what_was_forgotten(
+    house: House,
+) -> None:
+    units, personal = await house.process()
+    async with units.unit_of_work() as unit:
+        unit.append("app.team-7", Joined("7", "ada@x"), Joined("7", "ada@y"))
+    for _ in range(2):
+        await units.new(reads_only=True).repository(Contact).get("7")
+        await units.write_snapshots()
+        assert "ada@" not in await house.stored()
+    await personal.forget("7")
+    await units.new(reads_only=True).repository(Contact).get("7")
+    await units.write_snapshots()
+    other, _ = await house.process()
+    house.storage.reads()
+
+    contact = await other.new(reads_only=True).repository(Contact).get("7")
+
+    assert contact.email == ERASED_TEXT
+    assert house.storage.reads() == 1
+    assert '"email":"(erased)"' in await house.stored()
+
+
+async def test_who_is_done_with_its_units_leaves_nothing_behind(house: House) -> None:
+    _, personal = await house.process()
+    storage, codec = house.storage, EventCodec(TypeRegistry(personal=personal))
+    units = Units(storage, codec=codec)
+    gone = weakref.ref(units)
+
+    del units
+    gc.collect()
+
+    assert gone() is None
+    await personal.forget("ada")
 
 
 @pytest.mark.parametrize("cls", [SnapshotTeam, CachedTeam, BothTeam])

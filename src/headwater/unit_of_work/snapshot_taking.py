@@ -12,7 +12,7 @@ from headwater.errors import SerializationError
 from headwater.ports.log import StreamInfo, StreamState
 from headwater.ports.storage import Storage
 from headwater.serialization.codec import EventCodec
-from headwater.serialization.personal.parcels import addressees
+from headwater.serialization.personal.parcels import addressees, emptied
 from headwater.unit_of_work.folding import Folding, Id
 from headwater.unit_of_work.snapshot_rows import Snapshot, SnapshotRow, SnapshotRows
 from headwater.unit_of_work.snapshot_writer import SnapshotWriter
@@ -65,6 +65,7 @@ class SnapshotTaker(Generic[S]):
     ) -> None:
         self._folding, self._loading, self._cache = folding, loading, cache
         self._storage, self._rows = sources.storage, sources.snapshots
+        self._personal = sources.codec.registry.personal
 
     def fits(self, snapshot: Snapshot) -> bool:
         """Return whether *snapshot* was written by code that folds as this does."""
@@ -91,7 +92,7 @@ class SnapshotTaker(Generic[S]):
     async def _write(
         self, info: StreamInfo, id: Id, basis: Basis[S], event_id: bytes, *, over: SnapshotRow
     ) -> None:
-        state = self._folding.write(id, basis.state)
+        state = await self._without_forgotten(self._folding.write(id, basis.state))
         snapshot = Snapshot(
             self._loading.snapshot_version,
             self._folding.code,
@@ -119,6 +120,18 @@ class SnapshotTaker(Generic[S]):
             await self._rows.delete(info.stream_id)
         elif self._cache is not None:
             self._cache.note_snapshot((type(id), info.stream_id), basis.version)
+
+    async def _without_forgotten(self, state: str) -> str:
+        """Return *state* with placeholders where it would be addressed to who was forgotten.
+
+        It holds nothing else there, being folded from what can still be read; and what is
+        addressed to them nobody could read.
+        """
+        subjects = addressees(state)
+        if not subjects or self._personal is None:
+            return state
+        forgotten = await self._personal.forgotten_among(subjects, create=True)
+        return emptied(state, forgotten) if forgotten else state
 
     async def _still_due(self, info: StreamInfo, id: Id, old: Snapshot) -> bool:
         """Whether *old* can't be used, or the stream has gone on as far as the policy wants."""

@@ -142,7 +142,7 @@ class StreamStates(Generic[S]):
         entry = self.cache.get(key) if self.cache is not None else None
         if entry is None or self.cache is None:
             return None
-        if self._personal is not None and await self._personal.is_forgotten(entry.subjects):
+        if self._personal is not None and await self._personal.forgotten_among(entry.subjects):
             self.cache.drop(key)
             return None
         stretch = await read_on(

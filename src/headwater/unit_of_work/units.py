@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+import weakref
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from typing import Any, Final, Generic, TypeVar, cast
 from uuid import UUID
@@ -26,6 +27,7 @@ from headwater.ports.changes import CheckpointMove, Committed, NewReceipt
 from headwater.ports.rows import CollectionSpec
 from headwater.ports.storage import Storage
 from headwater.serialization.codec import EventCodec
+from headwater.serialization.personal.personal_data import PersonalData
 from headwater.unit_of_work.aggregate_type import AggregateType
 from headwater.unit_of_work.cancellation import cancelled_from_outside
 from headwater.unit_of_work.decider_type import DeciderType
@@ -44,6 +46,18 @@ CONFLICT_RERUNS_MAX: Final = 100
 """How often a handler is run again because of a conflict, before the conflict is raised."""
 
 _log = logging.getLogger("headwater")
+
+
+def _follow(personal: PersonalData, units: "Units") -> None:
+    """Drop the caches of *units* when somebody is forgotten, as long as anybody uses them."""
+    watched = weakref.ref(units)
+
+    def on_forgotten(_: Collection[str]) -> None:
+        followed = watched()
+        if followed is not None:
+            followed.drop_caches()
+
+    weakref.finalize(units, personal.on_forgotten(on_forgotten)).atexit = False
 
 
 class Idempotency(msgspec.Struct, Generic[T], frozen=True):
@@ -98,7 +112,7 @@ class Units:
             storage, codec, self.clock, self._snapshots, self._snapshot_writer, self.drop_caches
         )
         if codec.registry.personal is not None:
-            codec.registry.personal.on_forgotten(lambda _: self.drop_caches())
+            _follow(codec.registry.personal, self)
         self._at_work = 0
         self._idle: asyncio.Event | None = None
 

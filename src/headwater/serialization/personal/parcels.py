@@ -75,6 +75,12 @@ def for_subjects(text: str, subjects: Collection[str]) -> str:
     return packed_value(b"null", (parcel,)).decode()
 
 
+def emptied(text: str, subjects: Collection[str]) -> str:
+    """Return *text*, which has parcels, with placeholders for those to any of *subjects*."""
+    parcels, body = unfolded(text)
+    return folded([each for each in parcels if not {*subjects} & {*each.to}], body)
+
+
 def unfolded(text: str) -> tuple[tuple[Parcel, ...], Body]:
     """Return the parcels of *text* and its body.
 
@@ -178,7 +184,10 @@ _READ: Final[ContextVar[set[str] | None]] = ContextVar("headwater_subjects_read"
 
 @contextmanager
 def subjects_read() -> Generator[set[str]]:
-    """Gather the subjects, forgotten ones too, of whom something is read from storages inside."""
+    """Gather the subjects of whom something is read from storages inside.
+
+    Who was forgotten before is not among them: of those only placeholders are read.
+    """
     subjects: set[str] = set()
     token = _READ.set(subjects)
     try:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Collection
-from types import TracebackType
+from functools import partial
 from typing import Final
 
 from headwater.clock import Clock, SystemClock, microseconds_since_epoch
@@ -120,12 +120,7 @@ class PersonalData:
         await self.open()
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     # --------------------------------------------------------------------- which storage
@@ -234,21 +229,24 @@ class PersonalData:
             await self._ledger.add(missing)
         return destroyed
 
-    async def is_forgotten(self, subjects: Collection[str]) -> bool:
-        """Return whether any of *subjects* was forgotten, as far as this process knows.
+    async def forgotten_among(
+        self, subjects: Collection[str], *, create: bool = False
+    ) -> frozenset[str]:
+        """Return which of *subjects* were forgotten, as far as this process knows.
 
         What was forgotten elsewhere is known within `ring_seconds`. For whoever keeps what was
-        read in memory; see `subjects_read`.
+        read; see `subjects_read`. With *create* who never had a key gets one, as by storing.
 
         Raises:
             KeyStoreError: the key store can't be asked, or never knew one of them.
         """
-        keys = await self._ring.keys(subjects, create=False)
-        return any(key is None for key in keys.values())
+        keys = await self._ring.keys(subjects, create=create)
+        return frozenset(subject for subject, key in keys.items() if key is None)
 
-    def on_forgotten(self, listener: OnForgotten) -> None:
-        """Call *listener* with the subjects that are forgotten in this process from now on."""
+    def on_forgotten(self, listener: OnForgotten) -> Callable[[], None]:
+        """Call *listener* with who is forgotten here, until what is returned is called."""
         self._listeners.append(listener)
+        return partial(self._listeners.remove, listener)
 
     async def _destroy_one(self, forgotten: Forgotten) -> bool:
         key = (await self._store.get((forgotten.subject,))).get(forgotten.subject)
@@ -259,7 +257,7 @@ class PersonalData:
         destroyed = await self._store.destroy(tuple(forgotten))
         subjects = [entry.subject for entry in forgotten]
         self._ring.forget(subjects)
-        for listener in self._listeners:
+        for listener in tuple(self._listeners):
             listener(subjects)
         return destroyed
 

@@ -83,7 +83,7 @@ class Sealing:
         """
         unfolded_texts = [unfolded(text.text) for text in texts]
         keys = await self._keys(unfolded_texts, create=False)
-        note_read(keys)
+        note_read(subject for subject, key in keys.items() if key is not None)
         unsealed: list[str] = []
         for text, (parcels, body) in zip(texts, unfolded_texts, strict=True):
             parts: list[tuple[Place, msgspec.Raw]] = []
