@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import pytest
 
@@ -14,7 +14,7 @@ from headwater.errors import (
 )
 from headwater.metadata import message_context
 from headwater.ports.changes import Changes
-from headwater.ports.key_store import WrappedKey
+from headwater.ports.key_store import Forgotten, WrappedKey
 from headwater.serialization.personal import (
     KEY_RING_SECONDS,
 )
@@ -130,6 +130,52 @@ async def test_a_ledger_that_cannot_be_written_leaves_the_key(cellar: Cellar) ->
             await personal.forget("ada")
 
         assert await emails(store) == ["ada@example.org"]
+
+
+class DestroyedSlowly(MemoryKeyStore):
+    """Destroys a key once it `may`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.may = asyncio.Event(), asyncio.Event()
+
+    async def destroy(self, forgotten: Sequence[Forgotten]) -> int:
+        self.asked.set()
+        await self.may.wait()
+        return await super().destroy(forgotten)
+
+
+async def test_who_is_cancelled_while_forgetting_somebody_has_forgotten_them(
+    cellar: Cellar,
+) -> None:
+    keys = DestroyedSlowly()
+    async with cellar.personal_data(keys=keys) as personal, cellar.store(personal) as store:
+        await register(store, "ada")
+        forgetting = asyncio.create_task(personal.forget("ada"))
+        await keys.asked.wait()
+
+        forgetting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await forgetting
+        keys.may.set()
+
+        assert (await personal.forget("ada")).had_key is False
+        assert await emails(store) == ["(erased)"]
+        assert len(await personal.forgotten()) == 1
+
+
+async def test_keys_are_closed_after_those_who_are_being_forgotten(cellar: Cellar) -> None:
+    keys = DestroyedSlowly()
+    async with cellar.personal_data(keys=keys) as personal:
+        async with cellar.store(personal) as store:
+            await register(store, "ada")
+        forgetting = asyncio.create_task(personal.forget("ada"))
+        await keys.asked.wait()
+        forgetting.cancel()
+        asyncio.get_running_loop().call_soon(keys.may.set)
+
+    await keys.open()
+    assert (await keys.get(["ada"]))["ada"].wrapped is None
 
 
 class FlakyKeys(MemoryKeyStore):

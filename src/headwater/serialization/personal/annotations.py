@@ -67,7 +67,7 @@ def holds_personal(value: object) -> bool:
     seen: set[int] = set()
     while ahead:
         part = ahead.pop()
-        kind: Any = type(part)
+        kind = part.__class__
         if kind in ATOMS or id(part) in seen:
             continue
         seen.add(id(part))

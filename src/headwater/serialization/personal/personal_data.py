@@ -6,11 +6,7 @@ from functools import partial
 from typing import Final
 
 from headwater.clock import Clock, SystemClock, microseconds_since_epoch
-from headwater.errors import (
-    ConfigurationError,
-    KeyStoreError,
-    KeyStoreMismatchError,
-)
+from headwater.errors import ConfigurationError, KeyStoreMismatchError
 from headwater.metadata import current_context
 from headwater.ports.key_store import Forgetting, Forgotten, KeyStore, KeyWrapper, Ledger
 from headwater.ports.storage import Storage
@@ -21,7 +17,7 @@ from headwater.serialization.personal.binding import (
     noted_binding,
     subjects_in,
 )
-from headwater.serialization.personal.cipher import DataKey, require_cryptography
+from headwater.serialization.personal.cipher import require_cryptography
 from headwater.serialization.personal.ring import KEY_RING_KEYS_MAX, KEY_RING_SECONDS, KeyRing
 from headwater.serialization.personal.rotation import rotated
 from headwater.serialization.personal.sealed_storage import SealedStorage, as_stored
@@ -71,6 +67,7 @@ class PersonalData:
         self._digest_key: bytes | None = None
         self._binding: Binding | None = None
         self._listeners: list[OnForgotten] = []
+        self._under_way: set[asyncio.Task[Forgetting]] = set()
         self._forgetting, self._opening = asyncio.Lock(), asyncio.Lock()
         self._open_for = 0
 
@@ -91,22 +88,16 @@ class PersonalData:
         try:
             await self._store.open()
             await self.reapply()
-            own = await self._own_key()
+            own = await self._ring.key(DIGEST_SUBJECT)
         except BaseException:
             await self._close()
             raise
         self._digest_key = own.derived(b"digest")
         self._binding = Binding(own.name, repr(self._store))
 
-    async def _own_key(self) -> DataKey:
-        key = (await self._ring.keys((DIGEST_SUBJECT,), create=True))[DIGEST_SUBJECT]
-        if key is None:
-            raise KeyStoreError(f"The key store says that {DIGEST_SUBJECT!r} was forgotten.")
-        return key
-
     async def close(self) -> None:
         """Let go of the key store and of all keys in memory, once all who opened it did."""
-        async with self._opening:
+        async with self._opening, self._forgetting:
             self._open_for = max(0, self._open_for - 1)
             if not self._open_for:
                 await self._close()
@@ -192,6 +183,13 @@ class PersonalData:
         """
         if checked_subject(subject) == DIGEST_SUBJECT:
             raise ConfigurationError(f"{DIGEST_SUBJECT!r} is no subject that can be forgotten.")
+        # Who is cancelled between the ledger and the key would leave the key until the next start.
+        task = asyncio.create_task(self._forget(subject, why=why, by=by))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(task)
+
+    async def _forget(self, subject: str, *, why: str, by: str | None) -> Forgetting:
         async with self._forgetting:
             for known in await self._ledger.entries():
                 if known.subject == subject:

@@ -70,6 +70,17 @@ class KeyRing:
             found.update((subject, loaded[subject]) for subject in wanted)
         return found
 
+    async def key(self, subject: str) -> DataKey:
+        """Return the key of *subject*, which gets one if it has none.
+
+        Raises:
+            KeyStoreError: as `keys`, or *subject* was forgotten.
+        """
+        found = (await self.keys((subject,), create=True))[subject]
+        if found is None:
+            raise KeyStoreError(f"The key store says that {subject!r} was forgotten.")
+        return found
+
     def forget(self, subjects: Collection[str]) -> None:
         """Let go of the keys of *subjects*, who were forgotten, for good."""
         for subject in subjects:
