@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from random import Random
 from typing import TypeAlias
 
 import asyncpg
@@ -16,6 +17,7 @@ from headwater.adapters.storage.postgres.connections import close, connect
 from headwater.adapters.storage.postgres.row_statements import RowStatements
 from headwater.adapters.storage.postgres.transactions import writing as transaction
 from headwater.errors import StorageBusyError
+from headwater.ports.changes import Changes, RowGuard
 from headwater.ports.rows import CollectionSpec
 from headwater.ports.storage import Checkpoint
 from headwater.testing.conformance.builders import (
@@ -188,14 +190,49 @@ async def test_functions_of_somebody_elses_take_no_part_in_a_commit(
 # ------------------------------------------------------------------------------------- locks
 
 
-def test_every_row_that_is_written_is_locked_before_the_first_is() -> None:
-    spec = CollectionSpec("c", ("n",))
-    statements = {"c": RowStatements(Collection(spec, "s"))}
-    changes = writing(row("c", "b"), deletion("c", "a"), row("c", "c", expected=3))
+@pytest.mark.parametrize(
+    ("changes", "alone"),
+    [
+        (writing(row("c", "a", expected=3), deletion("c", "b", expected=4)), False),
+        (writing(row("c", "a", expected=0)), True),
+        (writing(row("c", "a")), True),
+        (writing(deletion("c", "a")), True),
+        (Changes(guards=(RowGuard("c", "a", 1),)), False),
+        (Changes(guards=(RowGuard("c", "a", 0),)), True),
+    ],
+)
+def test_who_may_write_a_row_that_is_not_there_is_alone_in_its_collection(
+    changes: Changes,
+    alone: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    statements = {"c": RowStatements(Collection(CollectionSpec("c", ("n",)), "s"))}
 
-    ((*_, (locked,)),) = [batch_arrays([changes], statements)]
+    ((*_, (of_collection,)),) = [batch_arrays([changes], statements)]
 
-    assert locked[3:5] == (["a", "b", "c"], [None, None, 3])
+    assert of_collection[:2] == ("c", alone)
+
+
+async def test_processes_that_make_and_delete_the_same_rows_never_deadlock(
+    postgres_database: str,
+) -> None:
+    settings = replace(PostgresSettings.from_url(postgres_database), auto_migrate=True)
+    keys = [f"{n}" for n in range(6)]
+    async with opened(settings) as one, opened(settings) as other:
+        await one.prepare_collections([CollectionSpec("c", ("n",))])
+        await other.prepare_collections([CollectionSpec("c", ("n",))])
+
+        async def work(storage: PostgresStorage, random: Random) -> None:
+            for _ in range(100):
+                some = random.sample(keys, 4)
+                rows = [row("c", k) if random.random() < 0.5 else deletion("c", k) for k in some]
+                await storage.commit(writing(*rows))
+
+        await asyncio.gather(work(one, Random(1)), work(other, Random(2)))
+
+    sql = await asyncpg.connect(postgres_database)
+    found = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+    assert await sql.fetchval(found) == 0
+    await sql.close()
 
 
 async def test_two_that_prune_do_not_wait_for_each_other(
@@ -224,7 +261,8 @@ async def test_the_mover_waits_for_a_locked_row_without_the_logs_lock(
     await holder.execute(f"UPDATE {settings.schema}.outbox SET actor = 'ada'")
     moving = asyncio.create_task(storage.outbox.move())
     waiting = "SELECT true FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE $1"
-    while not await sql.fetchval(waiting, f"%{settings.schema}%move_outbox%"):
+    moves = f"%{settings.schema}%move_outbox%"
+    while not await sql.fetchval(waiting, moves):  # noqa: ASYNC110 - a server is waited for
         await asyncio.sleep(0.01)
 
     await asyncio.wait_for(storage.commit(appending("order-1", new_event())), 5)

@@ -199,16 +199,15 @@ def _checkpoints(batch: Sequence[Changes]) -> list[tuple[Any, ...]]:
 def _rows(
     batch: Sequence[Changes], statements: Mapping[str, RowStatements]
 ) -> list[tuple[Any, ...]] | None:
-    guards: dict[str, list[tuple[str, int | None, int]]] = {}
+    guards: dict[str, list[tuple[str, int, int]]] = {}
     written: dict[str, list[tuple[RowChange, int]]] = {}
     for number, changes in enumerate(batch):
         for guard in changes.guards:
             guards.setdefault(guard.collection, []).append((guard.key, guard.expected, number))
         for row in changes.rows:
             written.setdefault(row.collection, []).append((row, number))
-            # All rows are locked in one order before any is written, or two could wait for each
-            # other in a circle, or for who has the log.
-            guards.setdefault(row.collection, []).append((row.key, row.expected, number))
+            if row.expected is not None:
+                guards.setdefault(row.collection, []).append((row.key, row.expected, number))
     return [
         _of_collection(statements[name], guards.get(name, []), written.get(name, []))
         for name in sorted(guards.keys() | written.keys())
@@ -217,17 +216,20 @@ def _rows(
 
 def _of_collection(
     statements: RowStatements,
-    guards: Sequence[tuple[str, int | None, int]],
+    guards: Sequence[tuple[str, int, int]],
     written: Sequence[tuple[RowChange, int]],
 ) -> tuple[Any, ...]:
     rows = sorted(written, key=lambda one: one[0].key)
     kept = [(row, number) for row, number in rows if row.data is not None]
     gone = [(row.key, number) for row, number in rows if row.data is None]
-    absent = any(expected == 0 for _, expected, _ in guards)
+    # Only rows that are there can be locked, all in one order, before the first is written. Who may
+    # write one that is not there is alone, or two could wait for each other in a circle.
+    alone = bool(statements.unique) or any(expected == 0 for _, expected, _ in guards)
+    alone = alone or any(row.expected is None for row, _ in written)
     indexed = bool(statements.collection.columns)
     return (
         statements.collection.spec.name,
-        absent or bool(statements.unique),
+        alone,
         statements.check if guards else None,
         *_columns(3, sorted(guards, key=lambda one: one[0])),
         statements.unique or None,
