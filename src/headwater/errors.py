@@ -370,6 +370,12 @@ class StreamClosedError(StorageError):
     """A stream takes no such events or changes: archived, tombstoned or staged."""
 
     def __init__(self, stream_id: str, state: str, advice: str = "") -> None:
+        if not advice and state == "staged":
+            advice = (
+                "It takes only events that are staged: Outbox.stage, see docs/append-in-your-own-"
+                "transaction.md. To make an ordinary stream of it, archive and restore it "
+                "(headwater stream archive, restore)."
+            )
         self.stream_id, self.state, self.advice = stream_id, state, advice
         text = f"Stream {stream_id!r} is {state}: nothing was written. {advice}"
         super().__init__(text.rstrip())
@@ -560,13 +566,27 @@ class ParkedKeyError(SubscriptionError):
         super().__init__(f"Subscription {subscription!r} has parked keys: {', '.join(self.keys)}.")
 
 
-class WaitTimeoutError(SubscriptionError, TimeoutError):
-    """A subscription did not reach a position in time."""
+_NOT_REACHED = "Is it running, or does a handler hang? See app.status()."
 
-    def __init__(self, subscription: str, *, target: int, reached: int, seconds: float) -> None:
+
+class WaitTimeoutError(SubscriptionError, TimeoutError):
+    """A subscription did not reach a position in time.
+
+    `waits_for` says what it waits for, where it leaves events for a worker that knows them.
+    """
+
+    def __init__(
+        self,
+        subscription: str,
+        *,
+        target: int,
+        reached: int,
+        seconds: float,
+        waits_for: str | None = None,
+    ) -> None:
         self.subscription, self.target = subscription, target
-        self.reached, self.seconds = reached, seconds
+        self.reached, self.seconds, self.waits_for = reached, seconds, waits_for
         super().__init__(
             f"Subscription {subscription!r} reached position {reached} of {target} within "
-            f"{seconds:.3g} s. Is it running, or does a handler hang? See app.status()."
+            f"{seconds:.3g} s. " + (f"It {waits_for}." if waits_for else _NOT_REACHED)
         )

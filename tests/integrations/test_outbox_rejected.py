@@ -50,6 +50,22 @@ async def test_a_row_of_bad_form_is_put_aside(
     assert await house.waiting() == 0
 
 
+async def test_what_is_put_aside_is_told_in_the_log(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    await house.sql("INSERT INTO @.streams VALUES ('guest-1', 'archived', 3)")
+    staged = await house.stage("guest-1", *(Invited(f"n{n}") for n in range(12)))
+
+    await house.mover.move()
+
+    told = [record for record in caplog.records if record.levelname == "WARNING"]
+    texts = [record.getMessage() for record in told]
+    assert len(texts) == 11
+    assert str(staged.ids[2]) in texts[0]
+    assert "for stream 'guest-1' was put aside: its stream is archived" in texts[0]
+    assert texts[-1].startswith("2 more staged events were put aside")
+
+
 async def test_a_row_written_by_plain_sql_is_an_event_like_others(house: House) -> None:
     await house.sql(INSERT, "gäste-1", "gäste.einge-laden", *GOOD[2:6], ["a", "a"])
 

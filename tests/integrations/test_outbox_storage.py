@@ -7,10 +7,10 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from headwater import App, BoundedContext
+from headwater import App, BoundedContext, Command
 from headwater.adapters.storage.postgres import PostgresStorage
 from headwater.adapters.storage.sqlite import SqliteStorage
-from headwater.errors import ConfigurationError, StreamClosedError
+from headwater.errors import ConfigurationError, MessageTypeError, StreamClosedError
 from headwater.event_store import EventData, EventStore
 from headwater.integrations.outbox import Outbox
 from headwater.ports.changes import Changes, StreamAction, StreamChange
@@ -59,6 +59,7 @@ async def test_a_staged_stream_takes_no_ordinary_appends(house: House, store: Ev
         await store.append("guest-1", [Invited("bob")], expected=ANY)
 
     assert (refusal.value.stream_id, refusal.value.state) == ("guest-1", "staged")
+    assert "append-in-your-own-transaction" in str(refusal.value)
     # One without events only guards.
     guard = append("guest-1", expected=ExpectedVersion.exactly(1))
     assert (await store.storage.commit(Changes((guard,)))).appends[0].version == 1
@@ -128,6 +129,10 @@ async def test_a_truncated_staged_stream_goes_on(house: House, store: EventStore
     assert (info.version, info.first_version, info.state) == (3, 3, StreamState.STAGED)
 
 
+class Invite(Command[None], context="guests"):
+    name: str
+
+
 guests = BoundedContext("guests")
 seen: list[str] = []
 
@@ -187,11 +192,41 @@ async def test_personal_data_are_sealed_before_they_are_staged(
     assert await house.mover.rejected() == ()
 
 
-async def test_an_outbox_of_a_codec_alone_has_nothing_to_wait_for(
-    house: House, tmp_path: Path
-) -> None:
-    others = [house.outbox, Outbox(EventStore(SqliteStorage(tmp_path / "log.db")))]
+async def test_an_app_that_only_stages_need_not_run(house: House) -> None:
+    app = App("guests", storage=f"{house.url}?schema={house.schema}&sslmode=disable")
+    app.include(guests)
+    with psycopg.connect(house.url) as connection:
+        Outbox(app).stage_sync(connection, "guest-1", [Invited("ada")])
 
-    for outbox in others:
-        with pytest.raises(ConfigurationError, match="nothing that has a storage"):
-            _ = outbox.staged
+    moved = await house.mover.move()
+
+    assert (moved.moved, app.is_running) == (1, False)
+
+
+async def test_personal_data_wants_an_app_that_runs(house: House, tmp_path: Path) -> None:
+    url = f"{house.url}?schema={house.schema}&sslmode=disable"
+    app = App("crm", storage=url, personal_data=Cellar(tmp_path).personal_data())
+    crm = BoundedContext("crm")
+    crm.register(CustomerRegistered)
+    app.include(crm)
+    house.outbox = Outbox(app)
+
+    with pytest.raises(ConfigurationError, match="while that runs"):
+        await house.stage("crm.customer-ada", CustomerRegistered("ada", EMAIL))
+
+
+async def test_a_request_is_no_event(house: House) -> None:
+    for request in (Invite("ada"), EventData(Invite("ada"))):
+        with pytest.raises(MessageTypeError, match="Invite is a request, not an event"):
+            await house.stage("guest-1", request)
+
+
+async def test_an_outbox_of_a_codec_alone_has_nothing_to_wait_for(house: House) -> None:
+    with pytest.raises(ConfigurationError, match="has no storage"):
+        _ = house.outbox.staged
+
+
+def test_an_outbox_is_made_for_postgresql_only(tmp_path: Path) -> None:
+    for source in (EventStore(SqliteStorage(tmp_path / "log.db")), App("shop")):
+        with pytest.raises(ConfigurationError, match="in the PostgreSQL that holds the log"):
+            Outbox(source)

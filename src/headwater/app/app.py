@@ -197,6 +197,11 @@ class App:
     async def __aexit__(self, *error: object) -> None:
         await self.stop()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it has started, and not stopped yet."""
+        return self._run is not None
+
     # -------------------------------------------------------------------------- messages
 
     @property

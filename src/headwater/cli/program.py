@@ -8,6 +8,7 @@ import typer
 from headwater.cli import (
     database,
     migrations,
+    outbox,
     personal,
     schema,
     stream_changes,
@@ -36,6 +37,9 @@ migrations.add_to(db)
 database.add_to(db)
 program.add_typer(db, name="db")
 subscriptions.add_to(program)
+staged = typer.Typer(help="Events staged in transactions of users.", no_args_is_help=True)
+outbox.add_to(staged)
+program.add_typer(staged, name="outbox")
 people = typer.Typer(help="Personal data and its keys.", no_args_is_help=True)
 personal.add_to(people)
 program.add_typer(people, name="personal")

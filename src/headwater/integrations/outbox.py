@@ -10,7 +10,12 @@ import msgspec
 
 from headwater.app import App
 from headwater.clock import Clock, SystemClock
-from headwater.errors import ConfigurationError, InvalidNameError, LimitExceededError
+from headwater.errors import (
+    ConfigurationError,
+    InvalidNameError,
+    LimitExceededError,
+    MessageTypeError,
+)
 from headwater.event_store import EventData, EventStore
 from headwater.ids import new_id
 from headwater.integrations.drivers import (
@@ -19,12 +24,14 @@ from headwater.integrations.drivers import (
     fetch_number,
     fetch_number_sync,
 )
+from headwater.messages import Request
 from headwater.metadata import current_context
+from headwater.operations.staged import staged_events_of
 from headwater.ports.changes import Append, NewEvent
 from headwater.ports.outbox import StagedEvents
 from headwater.serialization.codec import EventCodec
 from headwater.serialization.envelope import Envelope
-from headwater.serialization.personal.sealed_storage import SealedStorage
+from headwater.serialization.personal.sealed_storage import SealedStorage, as_stored
 from headwater.serialization.personal.sealing import has_parcels
 from headwater.streams import ExpectedVersion, check_stream_id
 
@@ -85,7 +92,9 @@ class Outbox:
     ) -> None:
         """Encode events as *source* does, for the tables in *schema*.
 
-        Without *schema* it is that of the source's storage, or ``headwater``.
+        An app need not run for it: a web worker that only stages wants no more of it than its
+        types, once all contexts are included. Only events with personal data want it running,
+        for its keys. Without *schema* it is that of the source's storage, or ``headwater``.
 
         With *wake* a mover hears of the events as soon as they are committed. PostgreSQL lets
         such transactions commit one after another; where thousands come each second, turn it
@@ -93,9 +102,16 @@ class Outbox:
 
         Raises:
             InvalidNameError: *schema* can't name a schema.
+            ConfigurationError: the source's storage has no outbox: it is not on PostgreSQL.
         """
         if schema is not None:
             _check_schema(schema)
+        if not isinstance(source, EventCodec) and staged_events_of(source.storage) is None:
+            raise ConfigurationError(
+                f"An Outbox stages events in the PostgreSQL that holds the log, and the storage of "
+                f"this {type(source).__name__} is a {type(as_stored(source.storage)).__name__}. "
+                f"Make it from one on postgresql://…, or from an EventCodec."
+            )
         self._source, self._schema, self._wake = source, schema, wake
         self._clock = clock
 
@@ -109,8 +125,10 @@ class Outbox:
         same content, is dropped when it is moved.
 
         Raises:
-            ConfigurationError: *connection* can't stage, or has no transaction; or the app that
-                encodes does not run.
+            ConfigurationError: *connection* can't stage, or has no transaction; or the event has
+                personal data, and the app that has the keys does not run.
+            WiringError: the app does not run, and its wiring has faults.
+            MessageTypeError: one of *events* is a command or another request.
             RoundTripError: an event does not come back equal from encode + decode.
             InvalidNameError: *stream_id* can't name a stream.
             LimitExceededError: they are more than `STAGED_EVENTS_MAX`, or one is too large.
@@ -146,24 +164,26 @@ class Outbox:
         Raises:
             ConfigurationError: the source has no storage with an outbox.
         """
-        found = _staged_events(self._codec_and_storage()[1])
+        found = staged_events_of(self._codec_and_storage()[1])
         if found is None:
             raise ConfigurationError(
-                "This Outbox was made from nothing that has a storage on PostgreSQL. Make it from "
-                "the App or EventStore."
+                "This Outbox was made from an EventCodec, which has no storage. Make it from the "
+                "App or EventStore."
             )
         return found
 
     def _codec_and_storage(self) -> tuple[EventCodec, object]:
-        """Return what the source has now: an app has neither before it runs."""
+        """Return what the source has now: an app has keys only while it runs."""
         source = self._source
         if isinstance(source, EventCodec):
             return source, None
+        if isinstance(source, App) and not source.is_running:
+            return source.catalogue().codec, source.storage
         store = source.event_store if isinstance(source, App) else source
         return store.codec, store.storage
 
     def _sql(self, storage: object) -> str:
-        found = None if self._schema else _staged_events(storage)
+        found = None if self._schema else staged_events_of(storage)
         return _statement(self._schema or (found.schema if found else "headwater"), self._wake)
 
     def _append(self, codec: EventCodec, stream_id: str, events: Sequence[object]) -> Append:
@@ -178,6 +198,12 @@ class Outbox:
 
     def _new(self, codec: EventCodec, event: object, envelope: Envelope) -> NewEvent:
         given = event if isinstance(event, EventData) else EventData(event)
+        if isinstance(given.payload, Request):
+            raise MessageTypeError(
+                f"{type(given.payload).__name__} is a request, not an event: an outbox would store "
+                f"it, and nobody would handle it. Send it, or stage an event that says what "
+                f"happened."
+            )
         return envelope.enclose(
             given.payload,
             codec=codec,
@@ -197,16 +223,6 @@ def _statement(schema: str, wake: bool) -> str:  # noqa: FBT001 - a key of the c
     return _STAGE.replace("@wake@", _WAKE if wake else "").replace("@schema@", schema)
 
 
-def _staged_events(storage: object) -> StagedEvents | None:
-    """Return the outbox of *storage*, or of the one that it stands around."""
-    while storage is not None:
-        found: StagedEvents | None = getattr(storage, "outbox", None)
-        if found is not None:
-            return found
-        storage = getattr(storage, "inner", None)
-    return None
-
-
 def _ids(events: Iterable[NewEvent]) -> tuple[UUID, ...]:
     return tuple([UUID(bytes=event.id) for event in events])
 
@@ -215,7 +231,8 @@ def _check_not_personal(append: Append) -> None:
     if any(has_parcels(event.data) for event in append.events):
         raise ConfigurationError(
             f"Events for {append.stream_id!r} hold personal data, which must be sealed before it "
-            f"is written. Use stage() of an Outbox that was made from the App."
+            f"is written, with keys that are asked for asynchronously. Use stage() of an Outbox "
+            f"that was made from the App, while that runs."
         )
 
 

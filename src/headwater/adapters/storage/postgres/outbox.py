@@ -21,6 +21,7 @@ OUTBOX_BYTES_MAX: Final = 4 * 1024 * 1024
 EVENT_BYTES_MAX: Final = 1024 * 1024
 """The most bytes that the data of one staged event may have."""
 
+_REJECTED: Final = "seq, stream_id, id, type, data::text AS data, reason, staged_at, rejected_at"
 _UNFORESEEN: Final = ("22", "23", "54")  # Classes: data, constraints, limits of the server.
 
 
@@ -100,11 +101,19 @@ class OutboxTable:
     ) -> tuple[RejectedRow, ...]:
         """Return rows that were put aside, from the oldest on."""
         rows = await connection.fetch(
-            f"SELECT seq, stream_id, id, type, data::text AS data, reason, staged_at, "
-            f"rejected_at FROM {self._schema}.outbox_rejected WHERE seq > $1 "
+            f"SELECT {_REJECTED} FROM {self._schema}.outbox_rejected WHERE seq > $1 "
             # All that have the last number, because the next page begins behind it.
             f"ORDER BY seq FETCH FIRST $2 ROWS WITH TIES",
             after,
+            limit,
+        )
+        return tuple([_rejected(row) for row in rows])
+
+    async def last_rejected(self, connection: Connection, *, limit: int) -> tuple[RejectedRow, ...]:
+        """Return the rows that were put aside last, the newest first."""
+        rows = await connection.fetch(
+            f"SELECT {_REJECTED} FROM {self._schema}.outbox_rejected "
+            f"ORDER BY rejected_at DESC, seq DESC LIMIT $1",
             limit,
         )
         return tuple([_rejected(row) for row in rows])

@@ -39,6 +39,9 @@ POLL_SECONDS_MAX: Final = 0.1
 REJECTED_ROWS_MAX: Final = 1000
 """The most rejected rows that are returned at once."""
 
+REJECTED_ROWS_TOLD_MAX: Final = 10
+"""The most rejected rows of a batch that the log names one by one."""
+
 
 class OutboxMover:
     """Moves staged rows into the log from `start` to `stop`, beside any number of others.
@@ -191,10 +194,31 @@ class OutboxMover:
             await close(connection)
 
     async def _move(self, connection: Connection) -> Moved | None:
-        if not self._settings.pooled_by_pgbouncer:
-            return await self._outbox.move(connection)
-        async with connection.transaction(isolation="read_committed"):
-            return await self._outbox.move(connection)
+        if self._settings.pooled_by_pgbouncer:
+            async with connection.transaction(isolation="read_committed"):
+                moved = await self._outbox.move(connection)
+        else:
+            moved = await self._outbox.move(connection)
+        if moved is not None and moved.rejected:
+            await self._tell_rejected(connection, moved.rejected)
+        return moved
+
+    async def _tell_rejected(self, connection: Connection, rejected: int) -> None:
+        limit = min(rejected, REJECTED_ROWS_TOLD_MAX)
+        for row in reversed(await self._outbox.last_rejected(connection, limit=limit)):
+            _log.warning(
+                "Staged event %s (%s) for stream %r was put aside: %s. When that is mended: "
+                "headwater outbox redrive %s",
+                row.id,
+                row.type,
+                row.stream_id,
+                row.reason,
+                row.seq,
+            )
+        if rejected > limit:
+            _log.warning(
+                "%s more staged events were put aside: headwater outbox list", rejected - limit
+            )
 
     async def _rest(self) -> None:
         with suppress(TimeoutError):
