@@ -16,6 +16,9 @@ Reason: TypeAlias = Annotated[str, typer.Option(help="Why; it is recorded.", sho
 Actor: TypeAlias = Annotated[
     str, typer.Option(help="Who does it; it is recorded.", show_default=False)
 ]
+Force: TypeAlias = Annotated[
+    bool, typer.Option("--force", help="Also a stream that never had an event.")
+]
 
 
 def add_to(commands: typer.Typer) -> None:
@@ -32,6 +35,7 @@ def archive(
     actor: Actor,
     storage: Url = None,
     yes: Yes = False,
+    force: Force = False,
 ) -> None:
     """Close a stream: no more events, and readers of the log pass over it."""
     change = StreamChange(stream, StreamAction.ARCHIVE)
@@ -43,6 +47,7 @@ def archive(
         reason=reason,
         actor=actor,
         yes=yes,
+        force=force,
     )
 
 
@@ -54,6 +59,7 @@ def restore(
     actor: Actor,
     storage: Url = None,
     yes: Yes = False,
+    force: Force = False,
 ) -> None:
     """Open an archived stream again."""
     change = StreamChange(stream, StreamAction.RESTORE)
@@ -65,6 +71,7 @@ def restore(
         reason=reason,
         actor=actor,
         yes=yes,
+        force=force,
     )
 
 
@@ -79,12 +86,20 @@ def truncate(
     actor: Actor,
     storage: Url = None,
     yes: Yes = False,
+    force: Force = False,
 ) -> None:
     """Erase a stream's events below a version, for ever."""
     change = StreamChange(stream, StreamAction.TRUNCATE, before)
     question = f"Erase the events of stream {stream!r} below version {before} for ever?"
     _change(
-        context, url=storage, change=change, question=question, reason=reason, actor=actor, yes=yes
+        context,
+        url=storage,
+        change=change,
+        question=question,
+        reason=reason,
+        actor=actor,
+        yes=yes,
+        force=force,
     )
 
 
@@ -96,12 +111,20 @@ def tombstone(
     actor: Actor,
     storage: Url = None,
     yes: Yes = False,
+    force: Force = False,
 ) -> None:
     """Erase all events of a stream and close it, for ever."""
     change = StreamChange(stream, StreamAction.TOMBSTONE)
     question = f"Erase all events of stream {stream!r} and close it for ever?"
     _change(
-        context, url=storage, change=change, question=question, reason=reason, actor=actor, yes=yes
+        context,
+        url=storage,
+        change=change,
+        question=question,
+        reason=reason,
+        actor=actor,
+        yes=yes,
+        force=force,
     )
 
 
@@ -114,12 +137,17 @@ def _change(
     reason: str,
     actor: str,
     yes: bool,
+    force: bool,
 ) -> None:
     async def work(output: Output, place: Place) -> ExitCode:
         async with place.opened() as storage:
             before = await storage.stream_info(change.stream_id)
-            if not before.version:
-                output.say(f"Stream {change.stream_id!r} never had an event.")
+            if not before.version and not force:
+                output.say(
+                    f"Stream {change.stream_id!r} never had an event: is its name mistyped? To "
+                    f"change it nevertheless: --force."
+                )
+                return ExitCode.REFUSED
             if not output.confirmed(question, yes=yes):
                 return ExitCode.REFUSED
             position = await change_stream(

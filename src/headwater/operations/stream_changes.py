@@ -113,9 +113,18 @@ async def change_stream(
 
     Raises:
         StreamClosedError: the stream is tombstoned, and can't be what *change* asks for.
-        ConfigurationError: as `recorded_change`.
+        ConfigurationError: as `recorded_change`; or a truncation would let more than all of the
+            stream's events go, which is nobody's intention.
     """
     changes = recorded_change(change, reason=reason, at=at, actor=actor)
+    if change.action is StreamAction.TRUNCATE:
+        version = (await storage.stream_info(change.stream_id)).version
+        if change.before_version > version + 1:
+            raise ConfigurationError(
+                f"Stream {change.stream_id!r} has version {version}; no event of it stands at "
+                f"{change.before_version} to be the first that stays. To erase all of its events "
+                f"and let it go on, truncate before {max(version + 1, 2)}."
+            )
     if change.action is StreamAction.TOMBSTONE:
         rows = await removed_snapshots(storage, change.stream_id)
         changes = msgspec.structs.replace(changes, rows=rows)

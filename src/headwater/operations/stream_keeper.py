@@ -44,7 +44,8 @@ class StreamKeeper(ABC):
         event with all of its state first. Rebuilds don't see erased events either.
 
         Raises:
-            ConfigurationError: *before_version* is below 2.
+            ConfigurationError: *before_version* is below 2, or above the stream's version + 1,
+                with which all events would go and the stream could go on.
         """
         change = StreamChange(stream_id, StreamAction.TRUNCATE, before_version)
         return await self._change(change, reason, actor)

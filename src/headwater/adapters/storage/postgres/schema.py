@@ -175,12 +175,14 @@ async def stored_status(connection: Connection, settings: PostgresSettings) -> S
     try:
         rows = await connection.fetch(f"SELECT name, value FROM {settings.quoted_schema}.meta")
         meta = {str(name): int(value) for name, value in rows}
-        version, *oldest = meta["schema_version"], meta["min_reader"], meta["min_writer"]
+        version = meta["schema_version"]
         wanted = made_by(
             _SCRIPTS[name] for migration in MIGRATIONS[:version] for name in migration.scripts
         )
         lost = await missing(connection, schema, wanted)
-        return SchemaStatus(where, version, CODE_VERSION, *oldest, missing=lost)
+        return SchemaStatus(
+            where, version, CODE_VERSION, meta["min_reader"], meta["min_writer"], lost
+        )
     except (KeyError, ValueError, asyncpg.UndefinedColumnError) as error:
         raise _somebody_elses(settings) from error
 
