@@ -1,6 +1,7 @@
 """After a rewind nothing speaks of events that are not there."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator, Sequence
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -8,12 +9,20 @@ from headwater.adapters.storage.memory import MemoryStorage
 from headwater.clock import ManualClock
 from headwater.errors import ConfigurationError
 from headwater.operations.recovering import Consumer, Stray, examine, recover
-from headwater.ports.changes import Append, Changes, CheckpointMove, NewReceipt, RowChange
+from headwater.ports.changes import (
+    Append,
+    Changes,
+    CheckpointMove,
+    NewReceipt,
+    RowChange,
+    StreamAction,
+)
 from headwater.ports.rows import CollectionSpec
 from headwater.ports.storage import Checkpoint
 from headwater.streams import ExpectedVersion
 from headwater.testing.conformance.builders import id_bytes, new_events
-from tests.operations.logs import appended
+from headwater.testing.conformance.suite import FAR_FUTURE_US
+from tests.operations.logs import appended, changed
 
 CONSUMERS = {"shop.summaries": Consumer("summaries"), "shop.mail": Consumer()}
 
@@ -47,6 +56,27 @@ async def event_id(log: MemoryStorage, position: int) -> bytes:
 async def standing(database: MemoryStorage) -> dict[str, list[Checkpoint]]:
     """Return where the subscriptions stand."""
     return {one.name: list(one.checkpoints) for one in await database.subscriptions()}
+
+
+class CutOffError(Exception):
+    """Stands for the end of the process."""
+
+
+@contextmanager
+def cut_off(database: MemoryStorage, *, after: int) -> Generator[None]:
+    """Let a process end after so many resets of subscriptions, if it comes to one more."""
+    reset, done = database.reset_subscription, 0
+
+    async def counted(name: str, *, to: Checkpoint, clear: Sequence[str] = ()) -> int:
+        nonlocal done
+        if done == after:
+            raise CutOffError
+        done += 1
+        return await reset(name, to=to, clear=clear)
+
+    with pytest.MonkeyPatch.context() as patched, suppress(CutOffError):
+        patched.setattr(database, "reset_subscription", counted)
+        yield
 
 
 async def test_nothing_needs_recovery_where_all_stand_in_the_log(
@@ -103,6 +133,53 @@ async def test_projections_are_rebuilt_and_subscribers_go_on_at_the_head(
         {"shop.summaries": 0, "shop.mail": 5},
     )
     assert not (await examine(storage, database, consumers=CONSUMERS)).needed
+
+
+async def test_all_that_fill_a_collection_begin_again_with_one_of_them_also_after_a_cut(
+    storage: MemoryStorage, database: MemoryStorage
+) -> None:
+    consumers = {**CONSUMERS, "shop.totals": Consumer("summaries")}
+    await appended(storage, "order-1", *new_events(5))
+    await reached(database, "shop.mail", (4, None))
+    await reached(database, "shop.totals", (4, None), (3, None))
+    await reached(database, "shop.summaries", (9, id_bytes()))
+    await database.commit(Changes(rows=(RowChange("summaries", "a", "{}"),)))
+    recovery = await examine(storage, database, consumers=consumers)
+    assert recovery.strays == (
+        Stray("shop.summaries", 1, 9, ahead=True, collection="summaries", known=True),
+        Stray("shop.totals", 2, 4, ahead=False, collection="summaries", known=True, shared=True),
+    )
+
+    for commits in (0, 1):
+        with cut_off(database, after=commits):
+            await recover(storage, database, recovery)
+        recovery = await examine(storage, database, consumers=consumers)
+        assert [one.subscription for one in recovery.strays] == ["shop.summaries", "shop.totals"]
+    done = await recover(storage, database, recovery)
+
+    assert not (await examine(storage, database, consumers=consumers)).needed
+    assert await standing(database) == {
+        "shop.summaries": [Checkpoint(0)],
+        "shop.totals": [Checkpoint(0)] * 2,
+        "shop.mail": [Checkpoint(4)],
+    }
+    assert await database.count_rows("summaries") == 0
+    assert done.subscriptions == {"shop.totals": 0, "shop.summaries": 0}
+
+
+async def test_an_event_that_is_not_there_any_more_does_not_say_that_the_log_is_the_same(
+    storage: MemoryStorage, database: MemoryStorage
+) -> None:
+    await appended(storage, "order-1", *new_events(5))
+    two, four = await event_id(storage, 2), await event_id(storage, 4)
+    await reached(database, "shop.summaries", (4, four), (2, two))
+    assert (await examine(storage, database)).common == 4
+
+    await changed(storage, "order-1", StreamAction.TRUNCATE, 5)
+    await storage.prune(before=FAR_FUTURE_US)
+
+    recovery = await examine(storage, database)
+    assert (recovery.needed, recovery.common) == (False, 0)
 
 
 async def test_subscribers_can_go_on_earlier_or_begin_again(

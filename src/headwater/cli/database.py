@@ -193,6 +193,8 @@ def _check_names(examined: Sequence[_Examined], rebuild: Sequence[str]) -> None:
 
 
 def _problem(stray: Stray) -> str:
+    if stray.shared:
+        return f"fills {stray.collection} with one that is ahead"
     problem = "past the head" if stray.ahead else "another event stands there"
     return problem if stray.known else f"{problem}; no subscription of the app is called so"
 

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from headwater.errors import ConfigurationError, LogRewoundError
+from headwater.ports.administration import StoredSubscription
 from headwater.ports.log import WHOLE_LOG
 from headwater.ports.storage import Checkpoint, Storage
 
@@ -31,7 +32,8 @@ class Stray(msgspec.Struct, frozen=True):
 
     `furthest` is its checkpoint furthest on; `ahead` says whether it is past the head (else
     another event stands there). `collection` is what is cleared when it is rebuilt. `known` says
-    whether the code knows it.
+    whether the code knows it. One that is `shared` has read only what is there, but fills the
+    collection of another that is cleared, and so begins again with it.
     """
 
     subscription: str
@@ -40,6 +42,7 @@ class Stray(msgspec.Struct, frozen=True):
     ahead: bool
     collection: str | None
     known: bool
+    shared: bool = False
 
 
 class Recovery(msgspec.Struct, frozen=True):
@@ -79,33 +82,25 @@ async def examine(
     Raises:
         StorageError: one of them can't be read.
     """
+    known = consumers or {}
     head = await log.head()
-    strays: list[Stray] = []
     common = 0
     verdicts: dict[Checkpoint, bool] = {}
+    found: list[Stray] = []
     for subscription in await storage.subscriptions():
         astray: list[int] = []
         for checkpoint in subscription.checkpoints:
             if checkpoint not in verdicts:
                 verdicts[checkpoint] = await _stands(log, checkpoint, head)
+                if verdicts[checkpoint] and await _is_proven(log, checkpoint, above=common):
+                    common = checkpoint.position
             if not verdicts[checkpoint]:
                 astray.append(checkpoint.position)
-            elif checkpoint.event_id is not None:
-                common = max(common, checkpoint.position)
-        if astray:
-            consumer = (consumers or {}).get(subscription.name)
-            strays.append(
-                Stray(
-                    subscription.name,
-                    len(astray),
-                    max(astray),
-                    max(astray) > head,
-                    consumer.collection if consumer else None,
-                    consumer is not None,
-                )
-            )
+        found.append(_found(subscription, astray, head, known.get(subscription.name)))
+    cleared = {one.collection for one in found if not one.shared} - {None}
+    strays = tuple([one for one in found if not one.shared or one.collection in cleared])
     receipts = await storage.count_receipts(after=head)
-    return Recovery(head, common, tuple(strays), receipts)
+    return Recovery(head, common, strays, receipts)
 
 
 async def recover(
@@ -118,7 +113,8 @@ async def recover(
 ) -> Recovered:
     """Bring what *recovery* found in *storage* back to *log*; the app must not be running.
 
-    A subscription with a collection is rebuilt: its rows are removed and it begins again. Others
+    A subscription with a collection is rebuilt: its rows are removed and it begins again, and so
+    do all that fill the same collection. Others
     go on after *subscribers_from*, by default after the head: what was appended since the rewind
     is not delivered to them then; with `Recovery.common` nothing is left out, but events may
     come again. Those named in *rebuild* begin again whatever they are. Receipts past the head
@@ -143,11 +139,13 @@ async def recover(
     resume = await _checkpoint_at(log, after)
     rows: dict[str, int] = {}
     positions: dict[str, int] = {}
-    for stray in recovery.strays:
+    # Who is astray comes last: until then a new `examine` finds those that share its collection.
+    for stray in sorted(recovery.strays, key=lambda one: not one.shared):
         to = BEGINNING if stray.collection or stray.subscription in rebuild else resume
         clear = () if stray.collection is None else (stray.collection,)
         deleted = await storage.reset_subscription(stray.subscription, to=to, clear=clear)
-        rows.update(dict.fromkeys(clear, deleted))
+        for collection in clear:
+            rows[collection] = rows.get(collection, 0) + deleted
         positions[stray.subscription] = to.position
     receipts = await storage.remove_receipts(after=recovery.head)
     return Recovered(rows, positions, receipts)
@@ -159,6 +157,30 @@ def not_astray(names: Collection[str]) -> ConfigurationError:
         f"Not ahead of the log, so nothing to recover from: {', '.join(sorted(names))}. To build "
         f"a projection again for another reason: headwater projection rebuild NAME."
     )
+
+
+def _found(
+    subscription: StoredSubscription, astray: Sequence[int], head: int, consumer: Consumer | None
+) -> Stray:
+    """Return what stands at *astray* of a subscription; where nothing does, it is `shared`."""
+    positions = astray or [checkpoint.position for checkpoint in subscription.checkpoints]
+    furthest = max(positions, default=0)
+    return Stray(
+        subscription.name,
+        len(positions),
+        furthest,
+        furthest > head,
+        consumer.collection if consumer else None,
+        consumer is not None,
+        not astray,
+    )
+
+
+async def _is_proven(log: Storage, checkpoint: Checkpoint, *, above: int) -> bool:
+    """Return whether *checkpoint* is past *above* and the event behind it stands in the log."""
+    if checkpoint.event_id is None or checkpoint.position <= above:
+        return False
+    return await _checkpoint_at(log, checkpoint.position) == checkpoint
 
 
 async def _stands(log: Storage, checkpoint: Checkpoint, head: int) -> bool:
