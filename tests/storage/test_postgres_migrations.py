@@ -11,9 +11,17 @@ from headwater.adapters.storage.postgres import PostgresSettings, PostgresStorag
 from headwater.errors import (
     MigrationNeededError,
     SchemaVersionError,
-    StorageReadOnlyError,
 )
-from headwater.testing.conformance.builders import appending, new_event
+from headwater.ports.rows import CollectionSpec
+from headwater.testing.conformance.builders import (
+    appending,
+    changing,
+    new_event,
+    new_events,
+    row,
+    tombstone,
+    writing,
+)
 
 
 @pytest.fixture
@@ -125,8 +133,33 @@ async def test_code_only_reads_under_a_newer_schema_that_does_not_let_it_write(
 
     storage = PostgresStorage(settings)
     await storage.open()
-    with pytest.raises(StorageReadOnlyError, match="newer than this code can write"):
+    with pytest.raises(SchemaVersionError, match="newer than this code can write"):
         await storage.commit(appending("order-1", new_event()))
+    assert await storage.head() == 0
+    await storage.close()
+
+
+async def test_a_process_that_is_too_old_to_write_notices_that_at_its_next_commit(
+    settings: PostgresSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await schema.upgrade(settings)
+    storage = PostgresStorage(settings)
+    await storage.open()
+    await storage.prepare_collections([CollectionSpec("c", ("n",))])
+    newer = schema.CODE_VERSION + 1
+    migration = schema.Migration((), min_reader=1, min_writer=newer)
+    with monkeypatch.context() as patched:
+        patched.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, migration))
+        patched.setattr(schema, "CODE_VERSION", newer)
+        await schema.upgrade(settings)
+
+    changes = [appending("order-1", new_event()), appending("order-1", *new_events(2))]
+    changes += [writing(row("c", "k")), changing(tombstone("order-1"))]
+    for one in changes:
+        with pytest.raises(SchemaVersionError, match="newer than this code can write"):
+            await storage.commit(one)
+    with pytest.raises(SchemaVersionError, match="newer than this code can write"):
+        await storage.outbox.move()
     assert await storage.head() == 0
     await storage.close()
 

@@ -10,6 +10,7 @@ from headwater.errors import (
     ConfigurationError,
     HeadwaterError,
     MigrationNeededError,
+    SchemaVersionError,
     StorageBusyError,
     StorageCorruptError,
     StorageError,
@@ -30,6 +31,7 @@ _WAITED: Final = ("55P03", "40P01", "40001", "57014")
 _NO_TABLES: Final = ("42P01", "3F000", "42883", "42703")
 _REFUSED: Final = ("28000", "28P01", "3D000")
 _CORRUPT: Final = ("XX001", "XX002")
+_TOO_OLD: Final = "HW003"
 _TEXT: Final = ("22021", "22P05", "22P02")
 
 
@@ -70,7 +72,7 @@ def is_undecided(error: BaseException) -> bool:
 
 def is_for_all(error: BaseException) -> bool:
     """Return whether no commit at all would succeed, whatever is in it."""
-    return code_of(error) in (_FULL, _STANDBY, *_CORRUPT)
+    return code_of(error) in (_FULL, _STANDBY, _TOO_OLD, *_CORRUPT)
 
 
 def is_missing(error: BaseException) -> bool:
@@ -95,6 +97,8 @@ def translated(error: Exception, settings: PostgresSettings) -> Exception:
         return (
             ValueError(f"{where}: {error}") if isinstance(error, asyncpg.InterfaceError) else error
         )
+    if code == _TOO_OLD:
+        return too_old(settings)
     if code in _TEXT:
         return ValueError(f"{where}: a text can't be stored: {error}")
     if code in _REFUSED:
@@ -110,6 +114,14 @@ def translated(error: Exception, settings: PostgresSettings) -> Exception:
         )
     kind, text = _kind_of(error, code, settings)
     return kind(f"{where}: {text}", where=where)
+
+
+def too_old(settings: PostgresSettings) -> SchemaVersionError:
+    """Return the error for code that may not write what newer code has upgraded."""
+    return SchemaVersionError(
+        f"{settings.where}: the schema is newer than this code can write. Run the newer Headwater.",
+        where=settings.where,
+    )
 
 
 def _kind_of(

@@ -17,7 +17,10 @@ class Migration(msgspec.Struct, frozen=True):
     """Brings a schema from the version before it to its own; what was released never changes.
 
     `scripts` are the files in ``sql/``. `min_reader` and `min_writer` are the oldest schema
-    versions whose code can still read and write once this one is in.
+    versions whose code can still read and write once this one is in. Functions whose names end
+    in ``_vN`` are called by code of version N and later: a migration that raises `min_writer` to
+    M brings a set with ``_vM``, and those before it refuse from then on, in processes that had
+    opened the schema before, too.
     """
 
     scripts: tuple[str, ...]
@@ -206,6 +209,7 @@ def _script(from_version: int, schema: str, *, make: bool) -> str:
         if number <= from_version:
             continue
         parts += [_SCRIPTS[name] for name in migration.scripts]
+        parts += [_REFUSES.format(version) for version in range(1, migration.min_writer)]
         values = {
             "schema_version": number,
             "min_reader": migration.min_reader,
@@ -217,6 +221,12 @@ def _script(from_version: int, schema: str, *, make: bool) -> str:
             f"ON CONFLICT (name) DO UPDATE SET value = excluded.value;"
         )
     return "\n\n".join(parts).replace("@schema@", f'"{schema}"').replace("@name@", schema)
+
+
+_REFUSES: Final = """
+CREATE OR REPLACE FUNCTION @schema@.enter_v{}(p_lock_ms integer) RETURNS text LANGUAGE plpgsql
+AS $$ BEGIN RAISE EXCEPTION 'newer than the code that calls' USING ERRCODE = 'HW003'; END $$;
+"""
 
 
 async def _connected(settings: PostgresSettings, work: Read[SchemaStatus]) -> SchemaStatus:

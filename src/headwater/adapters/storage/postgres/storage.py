@@ -6,11 +6,10 @@ from typing import Final
 
 from headwater.adapters.storage.postgres import collections, schema
 from headwater.adapters.storage.postgres.checks import checked_bytes
-from headwater.adapters.storage.postgres.failures import translated
+from headwater.adapters.storage.postgres.failures import too_old, translated
 from headwater.adapters.storage.postgres.reading import ReadingStorage
 from headwater.adapters.storage.postgres.upkeep import UpkeepStorage
 from headwater.adapters.storage.postgres.workers import Workers
-from headwater.errors import StorageReadOnlyError
 from headwater.ports.changes import NO_CHANGES, Changes, Committed
 from headwater.ports.limits import check_sizes
 from headwater.ports.rows import CollectionSpec
@@ -109,11 +108,7 @@ class PostgresStorage(ReadingStorage, UpkeepStorage):
         if changes is NO_CHANGES or (changes.empty and changes.deadline is None):
             return _NOTHING
         if not opened.writable:
-            raise StorageReadOnlyError(
-                f"{self.settings.where}: the schema is newer than this code can write. Run the "
-                f"newer Headwater.",
-                where=self.settings.where,
-            )
+            raise too_old(self.settings)
         size = checked_bytes(changes)
         if not opened.room.enter_now():
             await opened.room.enter()
