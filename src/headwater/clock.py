@@ -7,8 +7,24 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Protocol, TypeAlias
 
+from headwater.errors import MomentError
+
 Duration: TypeAlias = float | timedelta
 """Seconds, or a timedelta."""
+
+
+class Positioned(Protocol):
+    """What stands at a position of the log: a receipt, or an event that was recorded."""
+
+    @property
+    def position(self) -> int:
+        """The position."""
+        ...
+
+
+Moment: TypeAlias = int | datetime | Positioned
+"""A place in the past: the version of a stream (for what is computed from the whole log, a position
+of it), an aware datetime, or what stands at a position of the log."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -33,6 +49,31 @@ def microseconds_since_epoch(moment: datetime) -> int:
 def from_microseconds(microseconds: int) -> datetime:
     """Return the UTC datetime *microseconds* after 1970-01-01."""
     return EPOCH + timedelta(microseconds=microseconds)
+
+
+def checked_moment(moment: Moment, *, first: int) -> Moment:
+    """Return *moment*; a number must be *first* or more.
+
+    Raises:
+        MomentError: it can't name a place in the past.
+    """
+    if isinstance(moment, datetime):
+        if moment.tzinfo is None:
+            raise MomentError(moment, "it has no time zone")
+    elif isinstance(moment, bool) or not isinstance(
+        moment if isinstance(moment, int) else getattr(moment, "position", None), int
+    ):
+        raise MomentError(moment, f"it is a {type(moment).__name__}")
+    elif isinstance(moment, int) and moment < first:
+        raise MomentError(moment, f"numbers count from {first}")
+    return moment
+
+
+def moment_text(moment: Moment, *, unit: str) -> str:
+    """Return *moment* as it stands in an error, a number with its *unit*."""
+    if isinstance(moment, datetime):
+        return str(moment)
+    return f"{unit} {moment}" if isinstance(moment, int) else f"position {moment.position}"
 
 
 class Clock(Protocol):

@@ -506,6 +506,17 @@ class HistoryUnavailableError(AggregateError):
         super().__init__(f"{who} as of {as_of}: {problem}")
 
 
+class MomentError(HeadwaterError, ValueError):
+    """A place in the past was named by something that can't name one."""
+
+    def __init__(self, moment: object, problem: str) -> None:
+        self.moment, self.problem = moment, problem
+        super().__init__(
+            f"{moment!r} names no place in the past: {problem}. Give a number (the version of a "
+            f"stream, or the log's position for a read model), an aware datetime, or a receipt."
+        )
+
+
 class RowMissingError(HeadwaterError):
     """A projection's method needs a row that does not exist."""
 

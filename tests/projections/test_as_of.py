@@ -1,15 +1,21 @@
 """Read models of the past: rows as of a position or a time, folded from the log again."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headwater import App, BoundedContext, Collection, ManualClock, Projection, applies
+from headwater import App, BoundedContext, Collection, ManualClock, Projection, Receipt, applies
 from headwater.adapters.storage.memory import MemoryStorage
-from headwater.errors import ConfigurationError, HistoryUnavailableError, LimitExceededError
+from headwater.errors import (
+    ConfigurationError,
+    HistoryUnavailableError,
+    LimitExceededError,
+    MomentError,
+)
 from headwater.ports.changes import Changes, StreamAction, StreamChange
 from headwater.ports.storage import Storage
 from headwater.projections import history
@@ -46,6 +52,27 @@ async def test_a_row_as_of_every_position(storage: Storage) -> None:
         shown = [await app.read_model_as_of(Balance, "7", at=position) for position in range(5)]
 
         assert [row.cents if row else None for row in shown] == [None, 10, 10, 15, None]
+
+
+async def test_what_stands_at_a_position_names_it(storage: Storage) -> None:
+    app = new_app(storage)
+    async with app:
+        await book(app, "7", Booked("7", 10))
+        receipt = Receipt(None, await book(app, "7", Booked("7", 5)))
+        await book(app, "7", Booked("7", 1))
+
+        row = await app.read_model_as_of(Balance, "7", at=receipt)
+        rows = await app.read_models_as_of(Balance, at=receipt)
+
+        assert row is not None
+        assert row.cents == rows["7"].cents == 15
+
+
+@pytest.mark.parametrize("at", ["yesterday", None, True, 2.5, date(2024, 1, 1)])
+async def test_what_names_no_place_in_the_past_is_told(storage: Storage, at: Any) -> None:
+    async with new_app(storage) as app:
+        with pytest.raises(MomentError, match=f"it is a {type(at).__name__}"):
+            await app.read_model_as_of(Balance, "7", at=at)
 
 
 async def test_all_rows_as_of_a_position(storage: Storage) -> None:
@@ -97,9 +124,9 @@ async def test_what_the_log_has_not_come_to_is_said(storage: Storage) -> None:
 
         with pytest.raises(HistoryUnavailableError, match=r"position 2: the head .* position 1"):
             await app.read_model_as_of(Balance, "7", at=2)
-        with pytest.raises(ValueError, match="count from 1"):
+        with pytest.raises(MomentError, match="count from 0"):
             await app.read_model_as_of(Balance, "7", at=-1)
-        with pytest.raises(ValueError, match="no time zone"):
+        with pytest.raises(MomentError, match="no time zone"):
             await app.read_model_as_of(Balance, "7", at=datetime(2024, 1, 1))  # noqa: DTZ001
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from headwater import Receipt
 from headwater.adapters.storage.memory import MemoryStorage
 from headwater.clock import ManualClock
 from headwater.domain.snapshots import Snapshots
@@ -17,6 +18,7 @@ from headwater.errors import (
     AggregateNotFoundError,
     HistoryUnavailableError,
     LimitExceededError,
+    MomentError,
     UnitOfWorkError,
 )
 from headwater.event_store import EventStore
@@ -94,6 +96,17 @@ async def test_as_of_a_time_the_events_recorded_by_then_count(
     assert ledger.entries == [*range(entered)]
 
 
+async def test_as_of_a_position_of_the_log_the_events_up_to_there_count(
+    store: EventStore,
+) -> None:
+    events = [event async for event in store.read_all()]
+
+    ledger = await store.repository(Ledger).get("7", as_of=events[3])
+
+    assert ledger.entries == [*range(4)]
+    assert await store.repository(Ledger).find("7", as_of=Receipt(None, 0)) is None
+
+
 async def test_before_its_first_event_there_was_none(store: EventStore) -> None:
     before = BEGUN - timedelta(microseconds=1)
 
@@ -111,10 +124,12 @@ async def test_a_stream_has_no_version_that_it_has_not_come_to(store: EventStore
 async def test_what_is_no_version_and_no_moment_is_refused(store: EventStore) -> None:
     ledgers = store.repository(Ledger)
 
-    with pytest.raises(ValueError, match="versions count from 1"):
+    with pytest.raises(MomentError, match="count from 1"):
         await ledgers.get("7", as_of=0)
-    with pytest.raises(ValueError, match="has no time zone"):
+    with pytest.raises(MomentError, match="has no time zone"):
         await ledgers.get("7", as_of=datetime(2024, 1, 1))  # noqa: DTZ001 - the fault
+    with pytest.raises(MomentError, match="it is a str"):
+        await ledgers.get("7", as_of="yesterday")  # type: ignore[arg-type] # the fault
 
 
 async def test_erased_events_can_not_be_shown(store: EventStore, past: MemoryStorage) -> None:
@@ -240,7 +255,7 @@ class TestDifferences:
         assert found.changes == (Changed("entries[1]", ABSENT, 1),)
 
     async def test_the_order_counts(self, store: EventStore) -> None:
-        with pytest.raises(ValueError, match="4 comes after 2"):
+        with pytest.raises(MomentError, match=r"4 names no .*: it comes after 2"):
             await store.repository(Ledger).diff("7", 4, 2)
 
     async def test_too_many_events_are_an_error(

@@ -1,7 +1,6 @@
 """The app: puts contexts on a storage, checks them at the start, runs them, and stops."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
@@ -13,7 +12,7 @@ from headwater.app.run import Run
 from headwater.app.storages import storage_of
 from headwater.app.surroundings import Surroundings, dishka_container
 from headwater.app.wiring import Wiring
-from headwater.clock import Clock, Duration, SystemClock
+from headwater.clock import Clock, Duration, Moment, SystemClock
 from headwater.domain.read_model import ReadModel
 from headwater.errors import ConfigurationError
 from headwater.event_store import EventStore
@@ -309,16 +308,16 @@ class App:
         return await self._running().subscriptions.settle(timeout=timeout)
 
     async def read_model_as_of(
-        self, model: type[M] | type[Projection[M]], key: Key, *, at: int | datetime
+        self, model: type[M] | type[Projection[M]], key: Key, *, at: Moment
     ) -> M | None:
-        """Return a row as it was at a position of the log, or at an aware datetime.
+        """Return a row as it was at a position of the log, a receipt, or an aware datetime.
 
         *model* may be its projection instead. None if there was none; see `ReadModelHistory.row`.
         """
         return await self._running().wiring.subscribed.histories.of(model).row(key, at=at)
 
     async def read_models_as_of(
-        self, model: type[M] | type[Projection[M]], *, at: int | datetime
+        self, model: type[M] | type[Projection[M]], *, at: Moment
     ) -> Mapping[str, M]:
         """Return all rows as they were, by the text of their key; see `ReadModelHistory.rows`."""
         return await self._running().wiring.subscribed.histories.of(model).rows(at=at)

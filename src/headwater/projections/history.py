@@ -6,7 +6,7 @@ from typing import Any, Final, Generic, TypeVar, cast
 
 import msgspec
 
-from headwater.clock import microseconds_since_epoch
+from headwater.clock import Moment, checked_moment, microseconds_since_epoch
 from headwater.domain.read_model import ReadModel
 from headwater.errors import ConfigurationError, HistoryUnavailableError, LimitExceededError
 from headwater.ports.log import WHOLE_LOG, Log, StoredEvent
@@ -75,15 +75,15 @@ class ReadModelHistory(Generic[M]):
         self._takes = subscription.takes
         self._wanted = msgspec.structs.replace(subscription.wanted, archived=True)
 
-    async def row(self, key: Key, *, at: int | datetime) -> M | None:
-        """Return the row under *key* as of a position (that event included) or a time.
+    async def row(self, key: Key, *, at: Moment) -> M | None:
+        """Return the row under *key* as of a position (that event included), a receipt or a time.
 
         All events that the projection takes are read up to there. An event that the projection
         fails on is raised as what it raised.
 
         Raises:
             HistoryUnavailableError: the log has not come to that position.
-            ValueError: a time has no zone, or a position is below 0.
+            MomentError: *at* can't name a position or time.
         """
         text = key_text(key)
         row: M | None = None
@@ -92,7 +92,7 @@ class ReadModelHistory(Generic[M]):
                 row = self._consumer.fold(arrival, row)
         return row
 
-    async def rows(self, *, at: int | datetime) -> Mapping[str, M]:
+    async def rows(self, *, at: Moment) -> Mapping[str, M]:
         """Return all rows by the text of their key; raises as `row`.
 
         Raises:
@@ -110,7 +110,7 @@ class ReadModelHistory(Generic[M]):
                 raise LimitExceededError(what, limit=AS_OF_ROWS_MAX, actual=len(rows))
         return rows
 
-    async def _arrivals(self, at: int | datetime) -> AsyncIterator[Arrival]:
+    async def _arrivals(self, at: Moment) -> AsyncIterator[Arrival]:
         upto, after = await self._position(at), 0
         while after < upto:
             page = await self._log.read_log(after=after, where=self._wanted, limit=_PAGE_EVENTS)
@@ -124,16 +124,16 @@ class ReadModelHistory(Generic[M]):
                         yield arrival
             after = page.scanned_to
 
-    async def _position(self, at: int | datetime) -> int:
+    async def _position(self, at: Moment) -> int:
+        at = checked_moment(at, first=0)
         if isinstance(at, datetime):
             return await position_at(self._log, at)
-        if at < 0:
-            raise ValueError(f"at={at}: positions count from 1")
+        position = at if isinstance(at, int) else at.position
         head = await self._log.head()
-        if at > head:
+        if position > head:
             problem = f"the head of the log is at position {head}."
-            raise HistoryUnavailableError(self._name, as_of=f"position {at}", problem=problem)
-        return at
+            raise HistoryUnavailableError(self._name, as_of=f"position {position}", problem=problem)
+        return position
 
 
 class Histories:

@@ -1,9 +1,9 @@
 """Aggregate types: how aggregates of one class are loaded and stored, compiled once."""
 
-from datetime import datetime
 from typing import Generic, TypeVar
 from uuid import UUID
 
+from headwater.clock import Moment, checked_moment, moment_text
 from headwater.domain.aggregate import Aggregate
 from headwater.domain.identity import stream_id
 from headwater.domain.state import copied
@@ -60,14 +60,14 @@ class AggregateType(Generic[A]):
         loaded = await self._states.load(stream, id)
         return Tracked(stream, loaded.state if loaded.found else None, base=loaded.version)
 
-    async def load_as_of(self, id: UUID | str | int, as_of: int | datetime) -> A | None:
+    async def load_as_of(self, id: UUID | str | int, as_of: Moment) -> A | None:
         """Return the aggregate as of a version or a time, None if it was not there yet.
 
         Nothing can be recorded on it.
 
         Raises:
             HistoryUnavailableError: the log can't show it.
-            ValueError: a time has no zone, or a version is below 1.
+            MomentError: *as_of* can't name a version or time.
         """
         self._check_has_history(id, as_of)
         loaded = await self._states.load_as_of(self.stream_id(id), id, as_of)
@@ -76,9 +76,7 @@ class AggregateType(Generic[A]):
         loaded.state.replay((), past=True)
         return loaded.state
 
-    async def diff(
-        self, id: UUID | str | int, before: int | datetime, after: int | datetime | None
-    ) -> Difference:
+    async def diff(self, id: UUID | str | int, before: Moment, after: Moment | None) -> Difference:
         """Return what differs between two versions or times; raises as `difference`."""
         self._check_has_history(id, before)
         stream = self.stream_id(id)
@@ -119,9 +117,9 @@ class AggregateType(Generic[A]):
             raise UnitOfWorkError(f"{self.cls.__name__} {tracked.stream_id!r} has no row.")
         return self._state.written(tracked.aggregate, tracked)
 
-    def _check_has_history(self, id: UUID | str | int, as_of: int | datetime) -> None:
+    def _check_has_history(self, id: UUID | str | int, as_of: Moment) -> None:
         if self._state is not None:
-            shown = as_of if isinstance(as_of, datetime) else f"version {as_of}"
+            shown = moment_text(checked_moment(as_of, first=0), unit="version")
             problem = "it is stored as state, and its events are not read back."
             raise HistoryUnavailableError(f"{self.cls.__name__} {id}", as_of=shown, problem=problem)
 

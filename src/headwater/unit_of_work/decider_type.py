@@ -1,10 +1,10 @@
 """Decider types: how a decider's streams are loaded and decided on."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 from uuid import UUID
 
+from headwater.clock import Moment
 from headwater.domain.decider import Decider
 from headwater.domain.identity import stream_id
 from headwater.streams import ExpectedVersion
@@ -69,20 +69,18 @@ class DeciderType(Generic[C, S, E]):
         unit.append(stream, *events, expected=expected)
         return events
 
-    async def load(self, id: UUID | str | int, *, as_of: int | datetime | None = None) -> Loaded[S]:
+    async def load(self, id: UUID | str | int, *, as_of: Moment | None = None) -> Loaded[S]:
         """Return the state of the stream of *id*, now or as of a version or a time.
 
         Raises:
             HistoryUnavailableError: the log can't show it.
-            ValueError: a time has no zone, or a version is below 1.
+            MomentError: *as_of* can't name a version or time.
         """
         if as_of is None:
             return await self._states.load(self.stream_id(id), id)
         return await self._states.load_as_of(self.stream_id(id), id, as_of)
 
-    async def diff(
-        self, id: UUID | str | int, before: int | datetime, after: int | datetime | None
-    ) -> Difference:
+    async def diff(self, id: UUID | str | int, before: Moment, after: Moment | None) -> Difference:
         """Return what differs between two versions or times; raises as `difference`."""
         log, codec = self._sources.storage, self._sources.codec
         stream = self.stream_id(id)

@@ -1,13 +1,13 @@
 """What differs between two states of a stream, and the events that made the difference."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from enum import Enum
 from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
-from headwater.errors import LimitExceededError
+from headwater.clock import Moment
+from headwater.errors import LimitExceededError, MomentError
 from headwater.metadata import Recorded
 from headwater.ports.log import Log
 from headwater.serialization.codec import EventCodec
@@ -59,8 +59,8 @@ async def difference(
     states: StreamStates[S],
     stream_id: str,
     id: Id,
-    before: int | datetime,
-    after: int | datetime | None,
+    before: Moment,
+    after: Moment | None,
     *,
     log: Log,
     codec: EventCodec,
@@ -72,9 +72,9 @@ async def difference(
     Raises:
         HistoryUnavailableError: the log can't show one of the states.
         LimitExceededError: more than `DIFFERENCE_EVENTS_MAX` events lie between them.
-        ValueError: *before* comes after *after*, or a time has no zone.
+        MomentError: one can't name a version or time, or *before* comes after *after*.
     """
-    begun = before == 0 and not isinstance(before, datetime)
+    begun = before == 0 and isinstance(before, int)
     first = None if begun else await states.load_as_of(stream_id, id, before)
     last = (
         await states.load(stream_id, id)
@@ -83,7 +83,7 @@ async def difference(
     )
     start = first.version if first is not None else 0
     if start > last.version:
-        raise ValueError(f"{stream_id!r}: {before!r} comes after {after!r}")
+        raise MomentError(before, f"it comes after {after!r} in {stream_id!r}")
     mine = states.parts(first.state) if first is not None else states.parts(states.begin(id))
     changes = tuple(changes_between(mine, states.parts(last.state)))
     events = await _events(log, stream_id, start, last.version, codec=codec)

@@ -1,9 +1,9 @@
 """Repositories: aggregates by id, one instance each within a unit of work."""
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Generic, TypeVar
 from uuid import UUID
 
+from headwater.clock import Moment
 from headwater.domain.aggregate import Aggregate
 from headwater.errors import AggregateNotFoundError, ConflictError, UnitOfWorkError
 from headwater.unit_of_work.difference import Difference
@@ -26,26 +26,26 @@ class Repository(Generic[A]):
     def __init__(self, type: "AggregateType[A]", unit: "UnitOfWork") -> None:
         self._type, self._unit = type, unit
 
-    async def get(self, id: UUID | str | int, *, as_of: int | datetime | None = None) -> A:
+    async def get(self, id: UUID | str | int, *, as_of: Moment | None = None) -> A:
         """Return the aggregate under *id*, the same instance each time.
 
-        With *as_of*, a version or an aware datetime, it is another instance, as it was then, to
-        look at: nothing can be recorded on it, and what this unit has recorded is not in it. At
-        a time, what was recorded in the log by then counts.
+        With *as_of*, a version, an aware datetime or a receipt, it is another instance, as it
+        was then, to look at: nothing can be recorded on it, and what this unit has recorded is
+        not in it. At a time, what was recorded in the log by then counts.
 
         Raises:
             AggregateNotFoundError: there is none, or there was none yet.
             UnknownEventError: its stream holds an event that the class does not apply.
             HistoryUnavailableError: the log can't show it: it has not come to that version, the
                 events were erased, or the class is stored as state.
-            ValueError: a time has no zone, or a version is below 1.
+            MomentError: *as_of* can't name a version or time.
         """
         found = await self.find(id, as_of=as_of)
         if found is None:
             raise AggregateNotFoundError(self._type.cls.__name__, id)
         return found
 
-    async def find(self, id: UUID | str | int, *, as_of: int | datetime | None = None) -> A | None:
+    async def find(self, id: UUID | str | int, *, as_of: Moment | None = None) -> A | None:
         """Return the aggregate under *id*, None if there is none; *as_of* as in `get`."""
         self._unit.check_open()
         if as_of is not None:
@@ -63,8 +63,8 @@ class Repository(Generic[A]):
     async def diff(
         self,
         id: UUID | str | int,
-        before: int | datetime,
-        after: int | datetime | None = None,
+        before: Moment,
+        after: Moment | None = None,
     ) -> Difference:
         """Return which attributes differ between two versions or times, and the events between.
 
@@ -74,7 +74,7 @@ class Repository(Generic[A]):
         Raises:
             HistoryUnavailableError: the log can't show one of the two, as in `get`.
             LimitExceededError: more than `DIFFERENCE_EVENTS_MAX` events lie between them.
-            ValueError: *before* comes after *after*, or a time has no zone.
+            MomentError: one can't name a version or time, or *before* comes after *after*.
         """
         self._unit.check_open()
         return await self._type.diff(id, before, after)

@@ -1,11 +1,11 @@
 """Repositories outside a mediator: each call is a unit of work of its own."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from uuid import UUID
 
+from headwater.clock import Moment
 from headwater.domain.aggregate import Aggregate
 from headwater.domain.decider import Decider
 from headwater.unit_of_work.difference import Difference
@@ -28,10 +28,10 @@ class StandaloneRepository(Generic[A]):
     def __init__(self, units: "Units", aggregate: type[A]) -> None:
         self._units, self._aggregate = units, aggregate
 
-    async def get(self, id: UUID | str | int, *, as_of: int | datetime | None = None) -> A:
+    async def get(self, id: UUID | str | int, *, as_of: Moment | None = None) -> A:
         """Return the aggregate under *id* as it is stored now, or was *as_of*, to look at.
 
-        *as_of* is a version, or an aware datetime by which its events were recorded.
+        *as_of* is a version, an aware datetime by which its events were recorded, or a receipt.
 
         Raises:
             AggregateNotFoundError: there is none, or there was none yet.
@@ -39,7 +39,7 @@ class StandaloneRepository(Generic[A]):
         """
         return await self._reading().get(id, as_of=as_of)
 
-    async def find(self, id: UUID | str | int, *, as_of: int | datetime | None = None) -> A | None:
+    async def find(self, id: UUID | str | int, *, as_of: Moment | None = None) -> A | None:
         """Return the aggregate under *id* as it is stored now, or was *as_of*; None if there
         is none."""
         return await self._reading().find(id, as_of=as_of)
@@ -47,8 +47,8 @@ class StandaloneRepository(Generic[A]):
     async def diff(
         self,
         id: UUID | str | int,
-        before: int | datetime,
-        after: int | datetime | None = None,
+        before: Moment,
+        after: Moment | None = None,
     ) -> Difference:
         """Return what differs between two versions or times; see `Repository.diff`."""
         return await self._reading().diff(id, before, after)
@@ -100,7 +100,7 @@ class StandaloneDecider(Generic[C, S, E]):
 
         return (await self._units.run(work)).result
 
-    async def state(self, id: UUID | str | int, *, as_of: int | datetime | None = None) -> S:
+    async def state(self, id: UUID | str | int, *, as_of: Moment | None = None) -> S:
         """Return the state of the stream of *id* now, or as of a version or an aware datetime.
 
         Of a stream that is not there it is the state that all begin with.
@@ -114,8 +114,8 @@ class StandaloneDecider(Generic[C, S, E]):
     async def diff(
         self,
         id: UUID | str | int,
-        before: int | datetime,
-        after: int | datetime | None = None,
+        before: Moment,
+        after: Moment | None = None,
     ) -> Difference:
         """Return what differs between two versions or times; see `Repository.diff`."""
         return await self._units.decider_type(self._decider).diff(id, before, after)

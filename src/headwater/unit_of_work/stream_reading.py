@@ -6,7 +6,13 @@ from typing import Any, Final
 
 import msgspec
 
-from headwater.clock import microseconds_since_epoch
+from headwater.clock import (
+    Moment,
+    Positioned,
+    checked_moment,
+    microseconds_since_epoch,
+    moment_text,
+)
 from headwater.errors import HistoryUnavailableError
 from headwater.ports.log import Log, StoredEvent, StreamState
 from headwater.serialization.codec import EventCodec
@@ -157,39 +163,44 @@ async def id_at(log: Log, stream_id: str, version: int) -> bytes | None:
     return page[0].id if page and page[0].version == version else None
 
 
-async def version_at(log: Log, stream_id: str, as_of: int | datetime, *, who: str) -> int:
-    """Return the version that a stream had as of a version or time; 0: it was not there yet.
+async def version_at(log: Log, stream_id: str, as_of: Moment, *, who: str) -> int:
+    """Return the version that a stream had as of a moment; 0: it was not there yet.
 
     At a time it had the events that were recorded by then: `recorded_at`, which never falls
-    within a log, counts, and not when they occurred.
+    within a log, counts, and not when they occurred. At a position of the log (a receipt has
+    one) it had those up to there.
 
     Raises:
         HistoryUnavailableError: the stream has not come that far, or its events up to there
             were erased.
-        ValueError: a time has no zone, or a version is below 1.
+        MomentError: *as_of* can't name a version or time.
     """
+    as_of = checked_moment(as_of, first=1)
     info = await log.stream_info(stream_id)
     first, last = info.first_version, info.version
-    if isinstance(as_of, datetime):
-        moment = microseconds_since_epoch(as_of)
-        low, high = max(0, first - 1), last if first else 0
-        while low < high:
-            middle = (low + high + 1) // 2
-            page = await log.read_stream(stream_id, from_version=middle, limit=1)
-            if page and page[0].recorded_at <= moment:
-                low = middle
-            else:
-                high = middle - 1
-        version = low
-    else:
-        if as_of < 1:
-            raise ValueError(f"as_of={as_of}: versions count from 1")
+    if isinstance(as_of, int):
         if 0 < last < as_of:
             problem = f"the stream {stream_id!r} is at version {last}."
             raise HistoryUnavailableError(who, as_of=f"version {as_of}", problem=problem)
         version = min(as_of, last)
+    else:
+        low, high = max(0, first - 1), last if first else 0
+        while low < high:
+            middle = (low + high + 1) // 2
+            page = await log.read_stream(stream_id, from_version=middle, limit=1)
+            if page and _is_by(page[0], as_of):
+                low = middle
+            else:
+                high = middle - 1
+        version = low
     if last and (not first or version < first) and (first != 1):
-        shown = as_of if isinstance(as_of, datetime) else f"version {as_of}"
         problem = f"the events of {stream_id!r} up to there were erased."
+        shown = moment_text(as_of, unit="version")
         raise HistoryUnavailableError(who, as_of=shown, problem=problem)
     return version
+
+
+def _is_by(event: StoredEvent, moment: datetime | Positioned) -> bool:
+    if isinstance(moment, datetime):
+        return event.recorded_at <= microseconds_since_epoch(moment)
+    return event.position <= moment.position

@@ -1,12 +1,12 @@
 """States of streams: by the cache and a snapshot where there are any, and always by the log."""
 
 import logging
-from datetime import datetime
 from functools import partial
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from headwater.clock import Moment
 from headwater.domain.snapshots import Loading
 from headwater.errors import SerializationError
 from headwater.serialization.personal.parcels import note_read, subjects_read
@@ -82,13 +82,13 @@ class StreamStates(Generic[S]):
             self._writer.offer(stream_id, partial(self._take_snapshot, stream_id, id))
         return Loaded(basis.state, basis.version, basis.found)
 
-    async def load_as_of(self, stream_id: str, id: Id, as_of: int | datetime) -> Loaded[S]:
+    async def load_as_of(self, stream_id: str, id: Id, as_of: Moment) -> Loaded[S]:
         """Return the state as of a version or a time.
 
         Raises:
             HistoryUnavailableError: the stream has not come that far, or its events up to
                 there were erased.
-            ValueError: a time has no zone, or a version is below 1.
+            MomentError: *as_of* can't name a version or time.
         """
         who = f"{self._who} {id}"
         version = await version_at(self._storage, stream_id, as_of, who=who)
