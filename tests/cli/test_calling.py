@@ -71,6 +71,8 @@ def test_a_storage_that_is_named_twice_is_exit_code_2(shop: Shop, command: tuple
         ("stream", "tail", "--app", "clishop:nothing"),
         ("stream", "tail", "--app", "clishop:SHOP_NAME"),
         ("stream", "tail", "--app", "no.such.module:app"),
+        ("stream", "tail", "--app", "clishop:Summaries"),
+        ("stream", "tail", "--app", "clishop:send_mail"),
         ("db", "prune", "--older-than", "soon", "-s", "sqlite:///log.db"),
     ],
 )

@@ -61,3 +61,32 @@ def test_payloads_are_verified_with_an_app(shop: Shop) -> None:
 
     assert ran.code == 1
     assert ran.object["counts"] == {"unknown_type": 2}
+
+
+def test_each_event_of_an_unknown_type_is_listed_when_asked_for(shop: Shop) -> None:
+    first = shop.run("stream", "verify", "--app", "clishop:shop")
+    every = shop.run("--json", "stream", "verify", "--app", "clishop:shop", "--all")
+
+    assert "1 more were counted and are not listed (2 of unknown_type)" in first.err
+    assert [one["position"] for one in every.object["findings"]] == [2, 3]
+
+
+def test_an_export_that_is_complete_already_says_so(shop: Shop) -> None:
+    first = shop.on_log("stream", "export", "log.jsonl")
+    again = shop.on_log("stream", "export", "log.jsonl")
+    shop.on_log("stream", "archive", "sales.order-1", "--reason", "x", "--actor", "ada", "--yes")
+    grown = shop.on_log("stream", "export", "log.jsonl")
+
+    assert (first.code, again.code, grown.code) == (0, 0, 1)
+    assert (first.object["complete_before"], again.object["complete_before"]) == (False, True)
+    assert "complete already, up to position 5" in again.err
+    assert "has come to 6 since" in grown.err
+
+
+def test_an_export_of_another_log_is_not_gone_on_with(shop: Shop) -> None:
+    shop.on_log("stream", "export", "log.jsonl")
+    shop.run("db", "init", "sqlite:///other.db")
+
+    ran = shop.run("stream", "export", "log.jsonl", "--storage", "sqlite:///other.db")
+
+    assert (ran.code, "another log" in ran.err) == (3, True)

@@ -127,6 +127,22 @@ def test_a_tail_shows_the_end_of_the_log_or_what_follows_a_position(shop: Shop) 
     assert [row["position"] for row in part.rows] == [3, 4]
 
 
+def test_a_tail_with_a_limit_shows_the_last_events(shop: Shop) -> None:
+    last = shop.on_log("stream", "tail", "--limit", "2")
+    placed = shop.on_log("stream", "tail", "--limit", "2", "--type", "sales.order-shipped")
+    more_than_there_are = shop.on_log("stream", "tail", "--limit", "9")
+
+    assert [row["position"] for row in last.rows] == [4, 5]
+    assert [row["position"] for row in placed.rows] == [2, 3]
+    assert len(more_than_there_are.rows) == 5
+
+
+def test_the_streams_of_an_app_are_listed(shop: Shop) -> None:
+    ran = shop.run("--json", "stream", "list", "--app", "clishop:shop")
+
+    assert [row["stream"] for row in ran.rows] == ["sales.order-1", "sales.order-2"]
+
+
 def test_a_tail_is_filtered_by_type_category_and_tag(shop: Shop) -> None:
     by_type = shop.on_log("stream", "tail", "--type", "sales.order-shipped")
     by_tag = shop.on_log("stream", "tail", "--tag", "vip")

@@ -111,8 +111,25 @@ async def test_a_finished_export_is_left_as_it_is(storage: MemoryStorage, path: 
     again = await export_log(storage, path, at=AT)
 
     assert again == Exported(
-        first.events, first.streams, first.head, first.digest, events_before=first.events
+        first.events,
+        first.special_streams,
+        first.head,
+        first.log_head + 1,
+        first.digest,
+        events_before=first.events,
+        complete_before=True,
     )
+
+
+async def test_a_finished_export_of_another_log_is_refused(
+    storage: MemoryStorage, target: MemoryStorage, path: Path
+) -> None:
+    await fill(storage)
+    await export_log(storage, path, at=AT)
+    await fill(target)
+
+    with pytest.raises(ExportFileError, match="another log"):
+        await export_log(target, path, at=AT)
 
 
 async def test_an_import_goes_on_wherever_it_was_cut_off(

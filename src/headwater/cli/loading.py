@@ -1,8 +1,9 @@
 """Finds the app that ``--app module:name`` names."""
 
 import importlib
+import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -68,8 +69,20 @@ def load_app(name: str) -> LoadedApp:
         raise ConfigurationError(f"{module_name!r} can't be imported: {error}.") from error
     except AttributeError as error:
         raise ConfigurationError(f"{module_name!r} has no {attribute!r}.") from error
+    if isinstance(found, type):
+        raise ConfigurationError(f"{name!r} is a class; name an app, or a function that makes one.")
     if callable(found) and not isinstance(found, App):
-        found = found()
+        found = _made(found, name)
     if not isinstance(found, App):
         raise ConfigurationError(f"{name!r} is no App but a {type(found).__name__}.")
     return LoadedApp(found, found.catalogue())
+
+
+def _made(function: Callable[..., object], name: str) -> object:
+    try:
+        inspect.signature(function).bind()
+    except TypeError as error:
+        raise ConfigurationError(
+            f"{name!r} takes arguments ({error}); name a function that makes the app without any."
+        ) from error
+    return function()

@@ -12,7 +12,7 @@ from headwater.cli.output import Output
 from headwater.cli.running import Place, perform
 from headwater.clock import microseconds_since_epoch
 from headwater.errors import ConfigurationError
-from headwater.operations.tailing import tail_log
+from headwater.operations.tailing import last_events, tail_log
 from headwater.ports.log import LogFilter, StoredEvent
 from headwater.ports.storage import Storage
 from headwater.serialization.codec import EventCodec
@@ -35,6 +35,7 @@ def list_streams(
     *,
     url: UrlArgument = None,
     storage: Url = None,
+    app: AppName = None,
     category: Annotated[
         str | None, typer.Option(help="Only of this category, such as shop.order.")
     ] = None,
@@ -62,7 +63,7 @@ def list_streams(
         if len(page) == limit:
             output.say(f"There may be more: --after {page[-1].stream_id}")
 
-    perform(context, work, url=named(context, url, storage))
+    perform(context, work, url=named(context, url, storage), app=app)
 
 
 def show(
@@ -126,7 +127,12 @@ def tail(
     tags: Annotated[list[str] | None, typer.Option("--tag", help="Only with this tag.")] = None,
     internal: Internal = False,
     archived: Annotated[bool, typer.Option("--archived", help="Also archived streams.")] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="End after so many events.")] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="The last so many; with --after or --follow: end after so many events."
+        ),
+    ] = None,
 ) -> None:
     """Show the end of the log, and with --follow what comes; Ctrl-C ends it."""
 
@@ -141,6 +147,10 @@ def tail(
         )
         shown = 0
         async with place.opened_to_read() as opened:
+            if after is None and limit is not None and not follow:
+                for event in await last_events(opened, where=where, limit=limit):
+                    _write(output, event, codec, wide=False)
+                return
             start = max(0, await opened.head() - TAIL_POSITIONS) if after is None else after
             async for event in tail_log(opened, after=start, where=where, follow=follow):
                 _write(output, event, codec, wide=False)

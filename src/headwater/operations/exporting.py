@@ -24,15 +24,18 @@ _NEWEST_EVENTS: Final = 1000
 class Exported(msgspec.Struct, frozen=True):
     """What stands in the finished file. `events_before` of the events were there already.
 
-    `streams` are those that are not just their events: closed ones, and those of which events
-    were erased. `digest` vouches for the whole file.
+    `special_streams` are those that are not just their events: closed ones, and those of which
+    events were erased. The file ends at position `head`, and the log by now at `log_head`.
+    `digest` vouches for the whole file. `complete_before` says that nothing was left to write.
     """
 
     events: int
-    streams: int
+    special_streams: int
     head: int
+    log_head: int
     digest: str
     events_before: int = 0
+    complete_before: bool = False
 
 
 async def export_log(
@@ -45,7 +48,8 @@ async def export_log(
     noted in the file. Memory stays flat.
 
     Should *path* be an unfinished export of the same log, what is there is verified and gone on
-    with, up to the head that it was begun with; a finished one is left as it is.
+    with, up to the head that it was begun with; a finished one of the same log is left as it is,
+    however far the log has come since.
 
     Raises:
         ExportFileError: *path* is no export, is damaged, or is of another log.
@@ -56,7 +60,8 @@ async def export_log(
         ExportWriter, path, head=await storage.head(), exported_at=microseconds_since_epoch(at)
     )
     try:
-        before = writer.mark.events
+        before, complete_before = writer.mark.events, writer.end is not None
+        await _check_log(storage, writer, path)
         if writer.end is None:
             await _write_events(storage, writer, path, progress)
             await _write_streams(storage, writer)
@@ -66,7 +71,39 @@ async def export_log(
     end = writer.end
     if end is None:
         raise ExportFileError(f"{path}: the export has no end.")
-    return Exported(end.events, end.streams, end.head, end.digest, before)
+    return Exported(
+        end.events,
+        end.streams,
+        end.head,
+        await storage.head(),
+        end.digest,
+        before,
+        complete_before,
+    )
+
+
+async def _check_log(storage: Storage, writer: ExportWriter, path: Path) -> None:
+    """Pass if what stands in the file already is of the log of *storage*.
+
+    Raises:
+        ExportFileError: it is not.
+    """
+    mark = writer.mark
+    if mark.id is None:
+        return
+    try:
+        await storage.read_log(
+            after=mark.position, after_id=id_of(mark.id), where=WHOLE_LOG, limit=1
+        )
+    except LogRewoundError as error:
+        raise _of_another_log(path, error) from error
+
+
+def _of_another_log(path: Path, error: LogRewoundError) -> ExportFileError:
+    return ExportFileError(
+        f"{path} holds the events of another log, or of this one before it was rewound (head "
+        f"{error.head}, position {error.position} is another). Export to another file."
+    )
 
 
 async def _write_events(
@@ -88,10 +125,7 @@ async def _write_events(
             await asyncio.to_thread(writer.add_events, events)
             after, after_id = page.scanned_to, page.event_id
     except LogRewoundError as error:
-        raise ExportFileError(
-            f"{path} holds the events of another log, or of this one before it was rewound: "
-            f"{error} Export to another file."
-        ) from error
+        raise _of_another_log(path, error) from error
     await asyncio.to_thread(writer.set_mark)
     progress(head, head)
 

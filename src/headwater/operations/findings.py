@@ -36,9 +36,13 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Findings:
-    """Collects findings; an unknown type is kept once, however many events have it."""
+    """Collects findings; an unknown type is kept once, however many events have it.
 
-    def __init__(self) -> None:
+    With *every*, each of its events is kept.
+    """
+
+    def __init__(self, *, every: bool = False) -> None:
+        self._every = every
         self.kept: list[Finding] = []
         self.counts: Counter[Problem] = Counter()
         self._types: set[str] = set()
@@ -46,7 +50,7 @@ class Findings:
     def add(self, problem: Problem, detail: str, *, position: int = 0, stream_id: str = "") -> None:
         """Count a finding, and keep it if there is room."""
         self.counts[problem] += 1
-        if problem is Problem.UNKNOWN_TYPE:
+        if problem is Problem.UNKNOWN_TYPE and not self._every:
             if detail in self._types:
                 return
             self._types.add(detail)

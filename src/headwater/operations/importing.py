@@ -25,7 +25,7 @@ class Imported(msgspec.Struct, frozen=True):
     """
 
     events: int
-    streams: int
+    special_streams: int
     head: int
     digest: str
     events_before: int = 0

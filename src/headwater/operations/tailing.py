@@ -1,6 +1,7 @@
-"""Follows a log as it grows."""
+"""Follows a log as it grows, and shows its end."""
 
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from headwater.ports.log import LogFilter, StoredEvent
@@ -10,6 +11,8 @@ NEWS_SECONDS: Final = 5.0
 """How long one wait for news lasts; then the log is looked at anyway."""
 
 PAGE_EVENTS: Final = 500
+LOOK_BACK_POSITIONS: Final = 500
+"""How far back the last events are looked for at first."""
 
 
 async def tail_log(
@@ -35,3 +38,22 @@ async def tail_log(
             if not follow:
                 return
             await storage.wait_for_news(after, seconds=NEWS_SECONDS)
+
+
+async def last_events(storage: Storage, *, where: LogFilter, limit: int) -> Sequence[StoredEvent]:
+    """Return the last *limit* matching events of the log, ascending; fewer if there are no more.
+
+    Raises:
+        StorageError: the storage can't be read.
+    """
+    head = await storage.head()
+    looked_at = max(limit, LOOK_BACK_POSITIONS)
+    while True:
+        after = max(0, head - looked_at)
+        found = deque[StoredEvent](maxlen=limit)
+        async for event in tail_log(storage, after=after, where=where, follow=False):
+            found.append(event)
+        if len(found) == limit or after == 0:
+            return tuple(found)
+        # Matches are rare or erased; what was looked at is looked at again, a fourth at most.
+        looked_at *= 4

@@ -43,7 +43,11 @@ class Verified(msgspec.Struct, frozen=True):
 
 
 async def verify_log(
-    storage: Storage, *, codec: EventCodec | None = None, progress: Progress = no_progress
+    storage: Storage,
+    *,
+    codec: EventCodec | None = None,
+    every: bool = False,
+    progress: Progress = no_progress,
 ) -> Verified:
     """Look at everything in the log of *storage* up to its present head.
 
@@ -53,12 +57,12 @@ async def verify_log(
     also read as its type. A storage that has the keys of personal data (`SealedStorage`) is read as
     it stands, and what can't be decrypted is a finding. Memory grows by 8 bytes per event and some
     200 per stream and tag. The storage may be in use; a stream that is truncated meanwhile can
-    look wrong.
+    look wrong. With *every*, each event of an unknown type is a finding, not only the first.
 
     Raises:
         StorageError: the storage can't be read.
     """
-    return await _Verification(storage, codec, progress).run()
+    return await _Verification(storage, codec, progress, every=every).run()
 
 
 class _Stream(msgspec.Struct):
@@ -76,10 +80,12 @@ class _Stream(msgspec.Struct):
 
 
 class _Verification:
-    def __init__(self, storage: Storage, codec: EventCodec | None, progress: Progress) -> None:
+    def __init__(
+        self, storage: Storage, codec: EventCodec | None, progress: Progress, *, every: bool
+    ) -> None:
         self._storage, self._codec, self._progress = as_stored(storage), codec, progress
         self._sealed = storage if isinstance(storage, SealedStorage) else None
-        self._findings = Findings()
+        self._findings = Findings(every=every)
         self._streams: dict[str, _Stream] = {}
         self._tags: Counter[str] = Counter()
         self._ids = IdCheck()
