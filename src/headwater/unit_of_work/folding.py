@@ -1,10 +1,7 @@
 """Folding: how the state of a stream is begun, carried on, copied, and written down."""
 
-import re
-from collections.abc import Iterable, Sequence
-from hashlib import blake2b
-from types import CodeType
-from typing import Any, Final, Generic, Protocol, TypeVar, cast
+from collections.abc import Sequence
+from typing import Any, Generic, Protocol, TypeVar, cast
 from uuid import UUID
 
 import msgspec
@@ -14,16 +11,13 @@ from headwater.domain.applies import applies_methods
 from headwater.domain.decider import Decider
 from headwater.domain.state import copied, copy_of_state, shared_part, state_of
 from headwater.errors import RoundTripError
-from headwater.messages import options_of
 from headwater.serialization.codec import EventCodec
+from headwater.unit_of_work.fold_digest import fold_digest
 
 A = TypeVar("A", bound=Aggregate[Any])
 S = TypeVar("S")
 
 Id = UUID | str | int
-
-_DIGEST_BYTES: Final = 8
-_ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 class Fields(dict[str, Any]):
@@ -86,8 +80,8 @@ class Folding(Protocol[S]):
     def code(self) -> str:
         """Tells whether a written state was folded by the code that is here now.
 
-        It changes with the attributes, the schema versions of the events, their upcasters, and
-        the functions that apply them; not with what these call, and with Python's version.
+        It changes with the forms of state and events, their defaults, the upcasters, and the
+        functions that apply them; see `fold_digest`.
         """
         ...
 
@@ -139,11 +133,17 @@ class AggregateFolding(Generic[A]):
     @property
     def code(self) -> str:
         if self._code is None:
-            fields = msgspec.structs.fields(self._cls.state_type())
-            methods = [method.function.__code__ for method in applies_methods(self._cls)]
-            shape = [f"{field.name}: {field.type!r}" for field in fields]
-            events = self._cls.event_types()
-            self._code = _digest(shape, events, methods, upcasting_of(events, self._codec))
+            state_type = self._cls.state_type()
+            # What the state before the first event is made of.
+            fields = msgspec.structs.fields(state_type)
+            first = [(each.name, each.default, each.default_factory) for each in fields]
+            self._code = fold_digest(
+                state_type,
+                first,
+                events=self._cls.event_types(),
+                functions=[method.function for method in applies_methods(self._cls)],
+                codec=self._codec,
+            )
         return self._code
 
 
@@ -183,13 +183,14 @@ class DeciderFolding(Generic[S]):
     @property
     def code(self) -> str:
         if self._code is None:
-            first = repr(self._decider.initial)
-            evolve: Any = self._decider.evolve
-            code = getattr(evolve, "__code__", None)
-            shape = [repr(self._decider.state_type), first]
-            events = self._decider.events
-            codes = [code] if code else []
-            self._code = _digest(shape, events, codes, upcasting_of(events, self._codec))
+            decider = self._decider
+            self._code = fold_digest(
+                decider.state_type,
+                decider.initial,
+                events=decider.events,
+                functions=[decider.evolve],
+                codec=self._codec,
+            )
         return self._code
 
 
@@ -198,42 +199,3 @@ def _refuse_shared(cls: type, values: Sequence[Any]) -> None:
     if shared is not None:
         problem = f"two places of the state of {cls.__name__} hold the same {shared}"
         raise RoundTripError(cls, f"{problem}, and would hold one each.")
-
-
-def upcasting_of(events: Iterable[type], codec: EventCodec) -> list[str]:
-    """Return a text for each upcaster that may make or drop some of *events*."""
-    steps = codec.chains.steps.values()
-    if not steps:
-        return []
-    names = frozenset[str]().union(*(codec.stored_names(event) for event in events))
-    return sorted(
-        f"{step.source} {step.targets} {step.change} "
-        f"{_text_of(getattr(step.upcast, '__code__', None))}"
-        for step in steps
-        if step.source.name in names or not step.targets
-    )
-
-
-def _digest(
-    shape: Sequence[str],
-    events: Iterable[type],
-    codes: Iterable[CodeType],
-    upcasting: Sequence[str],
-) -> str:
-    versions = sorted(f"{event.__qualname__} {options_of(event).version}" for event in events)
-    parts = [*shape, *versions, *upcasting, *(_text_of(code) for code in codes)]
-    # An address in a text is another one in every process.
-    text = _ADDRESS.sub("", "".join(f"{len(part)}:{part}" for part in parts))
-    return blake2b(text.encode(), digest_size=_DIGEST_BYTES).hexdigest()
-
-
-def _text_of(constant: object) -> str:
-    """Return a text of a compiled function that is the same in every process."""
-    if isinstance(constant, CodeType):
-        inner = ",".join(map(_text_of, constant.co_consts))
-        return f"{constant.co_name}{constant.co_code.hex()}{constant.co_names}({inner})"
-    if isinstance(constant, frozenset):
-        return f"{{{','.join(sorted(map(_text_of, cast('frozenset[object]', constant))))}}}"
-    if isinstance(constant, tuple):
-        return f"({','.join(map(_text_of, cast('tuple[object, ...]', constant)))})"
-    return repr(constant)
