@@ -20,10 +20,11 @@ from typing import Any, Final, cast
 import msgspec
 
 from headwater.errors import SerializationError
+from headwater.ports.sealed import PERSONAL_HEADER, PERSONAL_PREFIX
 
-HEADER: Final = "$personal"
+HEADER: Final = PERSONAL_HEADER
 VALUE: Final = "$value"
-PREFIX: Final = '{"$personal":'
+PREFIX: Final = PERSONAL_PREFIX
 """What a text with parcels begins with; no other text that the codec writes does."""
 
 NULL: Final = msgspec.Raw(b"null")

@@ -116,6 +116,11 @@ def _sealed(parcel: Parcel, key: DataKey, text: Text) -> Parcel:
 
 
 def _unsealed(parcel: Parcel, key: DataKey, text: Text) -> tuple[msgspec.Raw, ...]:
+    if parcel.plain:
+        raise SerializationError(
+            f"{' '.join(text.bound_to)} was never sealed: what is personal stands there as it is. "
+            f"It was written past the storage that has the keys."
+        )
     if parcel.key != key.name:
         raise KeyStoreError(
             f"The key of subject {' and '.join(map(repr, parcel.to))} is not the one that "

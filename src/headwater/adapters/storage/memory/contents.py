@@ -20,6 +20,7 @@ from headwater.ports.administration import Pruned, StoredSubscription
 from headwater.ports.changes import Changes, CheckpointMove, Committed, NewReceipt, RowChange
 from headwater.ports.limits import check_sizes
 from headwater.ports.rows import CollectionSpec
+from headwater.ports.sealed import check_sealed
 from headwater.ports.storage import Checkpoint, StoredReceipt
 from headwater.streams import check_stream_id
 
@@ -138,6 +139,7 @@ class MemoryContents:
                     f"values, the collection has {wanted} indexed fields."
                 )
         check_sizes(changes)
+        check_sealed(changes)
 
     def write(self, changes: Changes, *, now: int) -> Committed:
         """Write all of *changes*, or raise and write nothing.

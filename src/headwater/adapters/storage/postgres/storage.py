@@ -13,6 +13,7 @@ from headwater.adapters.storage.postgres.workers import Workers
 from headwater.ports.changes import NO_CHANGES, Changes, Committed
 from headwater.ports.limits import check_sizes
 from headwater.ports.rows import CollectionSpec
+from headwater.ports.sealed import check_sealed
 from headwater.ports.storage import Capabilities, Checkpoint
 from headwater.streams import check_stream_id
 
@@ -105,6 +106,7 @@ class PostgresStorage(ReadingStorage, UpkeepStorage):
         for row in changes.rows:
             self._collection(row.collection).check_row(row)
         check_sizes(changes)
+        check_sealed(changes)
         if changes is NO_CHANGES or (changes.empty and changes.deadline is None):
             return _NOTHING
         if not opened.writable:

@@ -16,6 +16,7 @@ from headwater.errors import StorageClosedError
 from headwater.ports.changes import NO_CHANGES, Changes, Committed
 from headwater.ports.limits import check_sizes
 from headwater.ports.rows import CollectionSpec
+from headwater.ports.sealed import check_sealed
 from headwater.ports.storage import Checkpoint
 from headwater.streams import check_stream_id
 
@@ -78,6 +79,7 @@ class SqliteStorage(SqliteReading, SqliteAdministration, SqliteRestoration):
         for row in changes.rows:
             self._collection(row.collection).check_row(row)
         check_sizes(changes)
+        check_sealed(changes)
 
     async def open_subscription(
         self, name: str, *, partitions: int, start_after: int
