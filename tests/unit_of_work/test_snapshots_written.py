@@ -154,6 +154,19 @@ class TestWriting:
         assert await snapshot(counting) is None
         assert "No snapshot of 'app.ledger-7' was written" in caplog.text
 
+        # It is said once, and costs nothing until the stream is twice as long.
+        counting.reads()
+        await entries(units)
+        once = counting.reads()
+        for _ in range(3):
+            await entries(units, cls=Stray)
+            await drained(units)
+        assert (counting.reads(), len(caplog.records)) == (3 * once, 1)
+        await enter(units, 4, 5, 6)
+        await entries(units, cls=Stray)
+        await drained(units)
+        assert len(caplog.records) == 2
+
     async def test_a_list_that_two_attributes_share_is_not_stored(
         self, counting: CountingStorage, caplog: pytest.LogCaptureFixture
     ) -> None:

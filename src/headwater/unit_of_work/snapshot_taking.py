@@ -2,13 +2,13 @@
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import msgspec
 
 from headwater.clock import Clock
 from headwater.domain.snapshots import Loading
-from headwater.errors import SerializationError
+from headwater.errors import AggregateError, SerializationError
 from headwater.ports.log import StreamInfo, StreamState
 from headwater.ports.storage import Storage
 from headwater.serialization.codec import EventCodec
@@ -22,6 +22,10 @@ from headwater.unit_of_work.stream_reading import id_at
 S = TypeVar("S")
 
 _log = logging.getLogger("headwater")
+
+
+UNWRITABLE_MAX: Final = 10_000
+"""Of how many streams it is remembered that their state could not be written."""
 
 
 class StreamSources(msgspec.Struct, frozen=True):
@@ -65,12 +69,20 @@ class SnapshotTaker(Generic[S]):
     ) -> None:
         self._folding, self._loading, self._cache = folding, loading, cache
         self._storage, self._rows = sources.storage, sources.snapshots
+        self._unwritable: dict[str, int] = {}
         self._personal = sources.codec.registry.personal
 
     def fits(self, snapshot: Snapshot) -> bool:
         """Return whether *snapshot* was written by code that folds as this does."""
         form = self._loading.snapshot_version, self._folding.code
         return (snapshot.snapshot_version, snapshot.code) == form
+
+    def has_given_up(self, stream_id: str, version: int) -> bool:
+        """Return whether the state of a stream could not be written, and it hardly grew since.
+
+        It is tried again when the stream is twice as long.
+        """
+        return version < 2 * self._unwritable.get(stream_id, 0)
 
     async def take(self, stream_id: str, id: Id, load: Callable[[], Awaitable[Basis[S]]]) -> None:
         """Store what *load* gives, if one is still due."""
@@ -85,6 +97,8 @@ class SnapshotTaker(Generic[S]):
             return
         if old is not None and self.fits(old) and not await self._still_due(info, id, old):
             return
+        if self.has_given_up(stream_id, info.version):
+            return
         basis = await load()
         if basis.event_id is not None:
             await self._write(info, id, basis, basis.event_id, over=row)
@@ -92,7 +106,7 @@ class SnapshotTaker(Generic[S]):
     async def _write(
         self, info: StreamInfo, id: Id, basis: Basis[S], event_id: bytes, *, over: SnapshotRow
     ) -> None:
-        state = await self._without_forgotten(self._folding.write(id, basis.state))
+        state = await self._without_forgotten(self._written(info.stream_id, id, basis))
         snapshot = Snapshot(
             self._loading.snapshot_version,
             self._folding.code,
@@ -120,6 +134,16 @@ class SnapshotTaker(Generic[S]):
             await self._rows.delete(info.stream_id)
         elif self._cache is not None:
             self._cache.note_snapshot((type(id), info.stream_id), basis.version)
+
+    def _written(self, stream_id: str, id: Id, basis: Basis[S]) -> str:
+        self._unwritable.pop(stream_id, None)
+        try:
+            return self._folding.write(id, basis.state)
+        except (AggregateError, SerializationError):
+            self._unwritable[stream_id] = basis.version
+            if len(self._unwritable) > UNWRITABLE_MAX:
+                del self._unwritable[next(iter(self._unwritable))]
+            raise
 
     async def _without_forgotten(self, state: str) -> str:
         """Return *state* with placeholders where it would be addressed to who was forgotten.

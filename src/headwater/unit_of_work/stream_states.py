@@ -78,7 +78,8 @@ class StreamStates(Generic[S]):
         seconds = self._clock.monotonic() - begun
         read = basis.version - basis.snapshot_at
         # With a cache little is read, but what another process would have to read counts.
-        if basis.found and self._loading.snapshots.due(read, seconds):
+        due = basis.found and self._loading.snapshots.due(read, seconds)
+        if due and not self._snapshots.has_given_up(stream_id, basis.version):
             self._writer.offer(stream_id, partial(self._take_snapshot, stream_id, id))
         return Loaded(basis.state, basis.version, basis.found)
 
