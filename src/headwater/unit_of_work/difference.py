@@ -13,7 +13,7 @@ from headwater.ports.log import Log
 from headwater.serialization.codec import EventCodec
 from headwater.serialization.envelope import recorded
 from headwater.serialization.sameness import fields_of, same
-from headwater.unit_of_work.folding import Fields, Id
+from headwater.unit_of_work.folding import Attributes, Id
 from headwater.unit_of_work.stream_states import StreamStates
 
 S = TypeVar("S")
@@ -134,7 +134,7 @@ def _parts(before: Any, after: Any) -> Parts | None:
         return None
     if issubclass(kind, Mapping):
         mine, other = cast("Mapping[Any, Any]", before), cast("Mapping[Any, Any]", after)
-        name = ".{}" if kind is Fields else "[{!r}]"
+        name = ".{}" if kind is Attributes else "[{!r}]"
         keys = dict.fromkeys([*mine, *other])
         return [(name.format(key), mine.get(key, ABSENT), other.get(key, ABSENT)) for key in keys]
     if issubclass(kind, list | tuple):

@@ -20,7 +20,7 @@ S = TypeVar("S")
 Id = UUID | str | int
 
 
-class Fields(dict[str, Any]):
+class Attributes(dict[str, Any]):
     """The attributes of an aggregate by name."""
 
 
@@ -125,7 +125,7 @@ class AggregateFolding(Generic[A]):
 
     def parts(self, state: A) -> Any:
         names = self._cls.state_type().__struct_fields__
-        return Fields({name: getattr(state, name) for name in names if hasattr(state, name)})
+        return Attributes({name: getattr(state, name) for name in names if hasattr(state, name)})
 
     def check_writable(self) -> None:
         self._codec.is_personal(self._cls.state_type())

@@ -13,7 +13,7 @@ from headwater.serialization.personal import for_subjects
 from headwater.unit_of_work.stream_reading import Mark
 
 
-class Snapshot(msgspec.Struct, frozen=True):
+class StateSnapshot(msgspec.Struct, frozen=True):
     """The state of a stream at `version`, written by code with `snapshot_version` and `code`."""
 
     snapshot_version: int
@@ -36,7 +36,7 @@ class Snapshot(msgspec.Struct, frozen=True):
 class SnapshotRow(msgspec.Struct, frozen=True):
     """A row, None in it if what it holds is no snapshot; `row_version` 0: there is no row."""
 
-    snapshot: Snapshot | None
+    snapshot: StateSnapshot | None
     row_version: int
     data: str | None = None
 
@@ -73,7 +73,7 @@ class SnapshotRows:
     async def write(
         self,
         stream_id: str,
-        snapshot: Snapshot,
+        snapshot: StateSnapshot,
         *,
         subjects: Collection[str],
         over: SnapshotRow,
@@ -103,4 +103,4 @@ class SnapshotRows:
         await self._storage.commit(Changes(rows=rows))
 
 
-_decode = msgspec.json.Decoder(Snapshot).decode
+_decode = msgspec.json.Decoder(StateSnapshot).decode

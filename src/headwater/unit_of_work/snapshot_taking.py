@@ -14,7 +14,7 @@ from headwater.ports.storage import Storage
 from headwater.serialization.codec import EventCodec
 from headwater.serialization.personal.parcels import addressees, emptied
 from headwater.unit_of_work.folding import Folding, Id
-from headwater.unit_of_work.snapshot_rows import Snapshot, SnapshotRow, SnapshotRows
+from headwater.unit_of_work.snapshot_rows import SnapshotRow, SnapshotRows, StateSnapshot
 from headwater.unit_of_work.snapshot_writer import SnapshotWriter
 from headwater.unit_of_work.state_cache import StateCache
 from headwater.unit_of_work.stream_reading import id_at
@@ -72,7 +72,7 @@ class SnapshotTaker(Generic[S]):
         self._unwritable: dict[str, int] = {}
         self._personal = sources.codec.registry.personal
 
-    def fits(self, snapshot: Snapshot) -> bool:
+    def fits(self, snapshot: StateSnapshot) -> bool:
         """Return whether *snapshot* was written by code that folds as this does."""
         form = self._loading.snapshot_version, self._folding.code
         return (snapshot.snapshot_version, snapshot.code) == form
@@ -107,7 +107,7 @@ class SnapshotTaker(Generic[S]):
         self, info: StreamInfo, id: Id, basis: Basis[S], event_id: bytes, *, over: SnapshotRow
     ) -> None:
         state = await self._without_forgotten(self._written(info.stream_id, id, basis))
-        snapshot = Snapshot(
+        snapshot = StateSnapshot(
             self._loading.snapshot_version,
             self._folding.code,
             basis.version,
@@ -157,7 +157,7 @@ class SnapshotTaker(Generic[S]):
         forgotten = await self._personal.forgotten_among(subjects, create=True)
         return emptied(state, forgotten) if forgotten else state
 
-    async def _still_due(self, info: StreamInfo, id: Id, old: Snapshot) -> bool:
+    async def _still_due(self, info: StreamInfo, id: Id, old: StateSnapshot) -> bool:
         """Whether *old* can't be used, or the stream has gone on as far as the policy wants."""
         try:
             self._folding.read(id, old.text, old.version)

@@ -11,7 +11,7 @@ from headwater.domain.snapshots import Loading
 from headwater.errors import SerializationError
 from headwater.serialization.personal.parcels import note_read, subjects_read
 from headwater.unit_of_work.folding import Folding, Id
-from headwater.unit_of_work.snapshot_rows import Snapshot
+from headwater.unit_of_work.snapshot_rows import StateSnapshot
 from headwater.unit_of_work.snapshot_taking import Basis, SnapshotTaker, StreamSources
 from headwater.unit_of_work.state_cache import Cached, StateCache
 from headwater.unit_of_work.stream_reading import (
@@ -159,7 +159,7 @@ class StreamStates(Generic[S]):
         return msgspec.structs.replace(basis, subjects=entry.subjects)
 
     async def _from_snapshot(
-        self, stream_id: str, id: Id, snapshot: Snapshot, *, upto: int | None = None
+        self, stream_id: str, id: Id, snapshot: StateSnapshot, *, upto: int | None = None
     ) -> Basis[S] | Misfit | None:
         """Return None for a snapshot that this code can't use."""
         if not self._snapshots.fits(snapshot):
