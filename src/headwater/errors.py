@@ -153,12 +153,31 @@ class DuplicateTypeNameError(MessageTypeError):
 class UnknownTypeError(HeadwaterError):
     """A stored type name, or a newer schema version of it, has no class in this process."""
 
+    stream_id: str | None = None
+    position: int | None = None
+    version: int | None = None
+
     def __init__(self, name: str, schema_version: int, known: int | None = None) -> None:
         self.name, self.schema_version, self.known = name, schema_version, known
+        super().__init__(self._text(""))
+
+    def at(
+        self, stream_id: str, *, position: int | None = None, version: int | None = None
+    ) -> "UnknownTypeError":
+        """Return this error for an event of a stream, at a position or version."""
+        error = UnknownTypeError(self.name, self.schema_version, self.known)
+        error.stream_id, error.position, error.version = stream_id, position, version
+        places = {"position": position, "version": version}
+        known = [f"{name} {number}" for name, number in places.items() if number is not None]
+        error.args = (error._text(f" ({', '.join([*known, f'stream {stream_id!r}'])})"),)
+        return error
+
+    def _text(self, place: str) -> str:
+        known = self.known
         found = "no class is registered for it" if known is None else f"this code knows {known}"
-        super().__init__(
-            f"Event type {name!r} version {schema_version}: {found}. Register the class, or run "
-            f"the newer code."
+        return (
+            f"Event type {self.name!r} version {self.schema_version}{place}: {found}. Register the "
+            f"class, or run the newer code."
         )
 
 
@@ -205,7 +224,7 @@ class KeyStoreError(HeadwaterError):
 
 
 class KeyStoreUnavailableError(KeyStoreError):
-    """The store of keys can't be reached, or is busy; nothing was written. Try again."""
+    """The store of keys can't be reached, or is busy. Try again: nothing is done twice by that."""
 
 
 class KeyStoreMismatchError(KeyStoreError):

@@ -154,7 +154,14 @@ def test_a_raw_event_of_a_known_type_must_have_its_shape(codec: EventCodec) -> N
     with pytest.raises(SerializationError, match="missing required field `text`"):
         codec.encode(RawEvent("sales.shape", b"{}", 3))
 
-    assert codec.encode(RawEvent("sales.shape", b"{}", 2)) == ("sales.shape", 2, "{}")
+    assert codec.encode(RawEvent("sales.shape", b"{}", 4)) == ("sales.shape", 4, "{}")
+
+
+def test_a_raw_event_of_an_old_version_must_be_readable(codec: EventCodec) -> None:
+    codec.registry.register(NewShape)
+
+    with pytest.raises(SerializationError, match="version 2 would be stored, and could not be"):
+        codec.encode(RawEvent("sales.shape", b"{}", 2))
 
 
 def test_a_raw_event_is_nested_up_to_the_limit(codec: EventCodec) -> None:

@@ -11,6 +11,7 @@ from headwater.errors import (
     UnknownTypeError,
     UpcasterError,
 )
+from headwater.messages import RawEvent
 from headwater.serialization import Upcasters
 from tests.serialization.evolving import Created, Moved, codec_with
 
@@ -125,3 +126,17 @@ def test_names_and_versions_are_checked_where_they_are_written(upcasters: Upcast
         upcasters.rename_event("sales.order-placed", to="x")
     with pytest.raises(ValueError, match="1 or more, not 0"):
         upcasters.drop_event("sales.order-placed", version=0)
+
+
+def test_a_raw_event_that_its_upcaster_cannot_read_is_refused(upcasters: Upcasters) -> None:
+    @upcasters.upcaster("sales.moved", version=1, to="sales.customer-moved")
+    def moved(data: dict[str, Any]) -> Any:
+        return {"customer": data["who"], "city": data["town"]}
+
+    codec = codec_with(upcasters, Moved)
+
+    with pytest.raises(SerializationError, match="Nothing was written"):
+        codec.encode(RawEvent("sales.moved", b'{"who":"ada"}', 1))
+
+    good = b'{"who":"ada","town":"Rome"}'
+    assert codec.encode(RawEvent("sales.moved", good, 1)) == ("sales.moved", 1, good.decode())

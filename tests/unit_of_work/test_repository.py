@@ -12,7 +12,9 @@ from headwater.errors import (
     ConcurrencyError,
     DuplicateValueError,
     UnitOfWorkError,
+    UnknownTypeError,
 )
+from headwater.messages import RawEvent
 from headwater.unit_of_work.unit import UnitOfWork
 from headwater.unit_of_work.units import Units
 from tests.unit_of_work.shop import Account, Customer
@@ -51,6 +53,19 @@ async def test_a_missing_aggregate_is_named(units: Units) -> None:
     assert await accounts.find("nobody") is None
     with pytest.raises(AggregateNotFoundError, match="Account nobody does not exist"):
         await accounts.get("nobody")
+
+
+async def test_an_event_that_nobody_knows_is_told_with_its_place(units: Units) -> None:
+    await opened(units)
+    stream_id = units.aggregate_type(Account).stream_id("7")
+    async with units.unit_of_work() as unit:
+        unit.append(stream_id, RawEvent("bank.account-frozen", b"{}"))
+
+    with pytest.raises(UnknownTypeError) as refusal:
+        await units.new().repository(Account).get("7")
+
+    assert (refusal.value.stream_id, refusal.value.version) == (stream_id, 3)
+    assert f"version 3, stream {stream_id!r}" in str(refusal.value)
 
 
 async def test_a_block_that_raises_writes_nothing(units: Units, storage: MemoryStorage) -> None:

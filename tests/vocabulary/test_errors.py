@@ -171,7 +171,17 @@ def test_a_concurrency_error_says_what_to_do() -> None:
 
 def test_an_unknown_version_is_told_from_an_unknown_type() -> None:
     assert "no class is registered" in str(UnknownTypeError("sales.order-placed", 1))
-    assert "this code knows 1" in str(UnknownTypeError("sales.order-placed", 2, known=1))
+    unknown = UnknownTypeError("sales.order-placed", 2, known=1)
+    assert "this code knows 1" in str(unknown)
+
+
+def test_an_unknown_type_is_told_with_its_place() -> None:
+    unknown = UnknownTypeError("sales.order-placed", 2, known=1)
+
+    placed = pickle.loads(pickle.dumps(unknown.at("sales.order-7", position=4)))
+
+    assert "version 2 (position 4, stream 'sales.order-7'): this code knows 1" in str(placed)
+    assert (placed.stream_id, placed.position, placed.version) == ("sales.order-7", 4, None)
 
 
 def test_a_wiring_error_lists_all_its_faults() -> None:

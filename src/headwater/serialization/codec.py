@@ -1,9 +1,7 @@
 """Events to JSON text and back, with the guarantee that they come back as they were."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final, Protocol
-
-import msgspec
 
 from headwater.errors import (
     SerializationError,
@@ -12,10 +10,10 @@ from headwater.errors import (
 )
 from headwater.messages import RawEvent
 from headwater.ports.log import StoredEvent, StoredPayload
-from headwater.serialization.forms import DECODE_ERRORS
+from headwater.serialization.decoders import Decode, decoder_of, part_of
 from headwater.serialization.personal.parcels import PREFIX, unpacked
 from headwater.serialization.raw_events import raw_text, too_large
-from headwater.serialization.registry import RegisteredType, TypeRegistry
+from headwater.serialization.registry import TypeRegistry
 from headwater.serialization.upcast_chains import HIDDEN, Part, UpcastChains
 from headwater.serialization.upcasting import StoredForm, Upcaster
 from headwater.serialization.value_codec import (
@@ -28,8 +26,6 @@ from headwater.serialization.value_codec import (
 
 EVENT_BYTES_MAX: Final = 1024 * 1024
 """The most bytes that an encoded event may have, unless the codec is told otherwise."""
-
-Decode = Callable[[str | bytes], object]
 
 
 class Stored(Protocol):
@@ -73,8 +69,8 @@ class EventCodec(ValueCodec):
         Raises:
             RoundTripError: the event would not come back as it is; says where.
             MessageTypeError: events of this class can't be stored at all.
-            SerializationError: the data of a `RawEvent` is not JSON, or not of its type; or its
-                type has personal fields, and not in this version.
+            SerializationError: the data of a `RawEvent` is not JSON, not of its type, or not what
+                its upcasters can read; or its type has personal fields, and not in this version.
             LimitExceededError: it has more than `event_bytes_max` bytes, or a `RawEvent` is
                 nested deeper than 100.
         """
@@ -145,10 +141,13 @@ class EventCodec(ValueCodec):
         """
         form = stored.type, stored.schema_version
         if form not in self._steps:
-            decode = self._decoders.get(form) or self.decoder_for(*form)
+            try:
+                decode = self._decoders.get(form) or self.decoder_for(*form)
+            except UnknownTypeError as error:
+                raise error.at(stored.stream_id, position=stored.position) from None
             return ((stored, decode(stored.data)),)
         return [
-            (_part_of(stored, part), self._decode_part(part, *form))
+            (part_of(stored, part), self._decode_part(part, *form))
             for part in self._parts(*form, stored.data)
         ]
 
@@ -164,6 +163,26 @@ class EventCodec(ValueCodec):
             return names
         candidates = {form.name for form in self._steps} | names
         return frozenset(name for name in candidates if self._leads_to(name, names))
+
+    def newest_versions(self, names: Iterable[str]) -> dict[str, int]:
+        """Return the newest schema version that can be read of each of the stored *names*."""
+        newest: dict[str, int] = {}
+        for name in names:
+            entry = self.registry.entry_named(name)
+            versions = [form.version for form in self._steps if form.name == name]
+            newest[name] = max([*versions, 0 if entry is None else entry.version])
+        return newest
+
+    def passed_over(self, names: Collection[str]) -> dict[str, int]:
+        """Return the newest schema version that upcasters read of each name not among *names*.
+
+        What is stored under it becomes nothing, or nothing that those who want *names* want.
+        """
+        newest: dict[str, int] = {}
+        for form in self._steps:
+            if form.name not in names:
+                newest[form.name] = max(form.version, newest.get(form.name, 0))
+        return newest
 
     def _leads_to(self, name: str, wanted: frozenset[str]) -> bool:
         entry = self.registry.entry_named(name)
@@ -206,7 +225,7 @@ class EventCodec(ValueCodec):
         if entry is None or schema_version > entry.version:
             known = None if entry is None else entry.version
             raise UnknownTypeError(type, schema_version, known)
-        return _decoder(entry, schema_version)
+        return decoder_of(entry, schema_version)
 
     def _upcasting(self, type: str, schema_version: int) -> Decode:
         def decode(data: str | bytes) -> object:
@@ -223,7 +242,7 @@ class EventCodec(ValueCodec):
         data = raw_text(event, bytes_max=self.event_bytes_max)
         entry = self.registry.entry_named(event.type)
         if entry is not None and entry.version == event.schema_version:
-            _decoder(entry, event.schema_version)(data)
+            decoder_of(entry, event.schema_version)(data)
             if entry.form.mark is not None:
                 data = entry.form.mark(event.data, NOTHING_AROUND).decode()
         elif personal := self._personal_form(StoredForm(event.type, event.schema_version)):
@@ -232,7 +251,23 @@ class EventCodec(ValueCodec):
                 f"personal fields; where they are in this form nobody knows, so they would be "
                 f"stored as they are. Append it as {personal}."
             )
+        elif self._is_known(event.type, event.schema_version):
+            self._check_read_back(event, data)
         return event.type, event.schema_version, data
+
+    def _is_known(self, type: str, schema_version: int) -> bool:
+        entry = self.registry.entry_named(type)
+        older = entry is not None and schema_version < entry.version
+        return older or StoredForm(type, schema_version) in self._steps
+
+    def _check_read_back(self, event: RawEvent, data: str) -> None:
+        try:
+            self.decode_all(event.type, event.schema_version, data)
+        except (SerializationError, UpcasterError) as error:
+            raise SerializationError(
+                f"{event.type!r} version {event.schema_version} would be stored, and could not be "
+                f"read: {error} Nothing was written."
+            ) from error
 
     def _personal_form(self, form: StoredForm) -> StoredForm | None:
         """Return the newest form of an event with personal fields that *form* is or becomes."""
@@ -241,39 +276,3 @@ class EventCodec(ValueCodec):
             if entry is not None and entry.form.mark is not None:
                 return StoredForm(name, entry.version)
         return None
-
-
-def _decoder(entry: RegisteredType, schema_version: int) -> Decode:
-    """What decodes an event of the newest schema version, or of one that no upcaster reads."""
-    read, is_personal = entry.form.decode, entry.form.mark is not None
-
-    def decode(data: str | bytes) -> object:
-        if isinstance(data, str) and data.startswith(PREFIX):
-            data = unpacked(data)
-        try:
-            return read(data)
-        except DECODE_ERRORS as error:
-            if is_personal:
-                raise SerializationError(
-                    f"Stored event {entry.name!r} version {schema_version} can't be read as "
-                    f"{entry.cls.__qualname__}{place_of(error)}."
-                ) from None
-            raise SerializationError(
-                f"Stored event {entry.name!r} version {schema_version} can't be read as "
-                f"{entry.cls.__qualname__}: {error}."
-            ) from error
-
-    return decode
-
-
-def _part_of(stored: StoredEvent, part: Part) -> StoredEvent:
-    # What starts a correlation is the event that was stored, not one part of it.
-    started = stored.id if part.lineage else None
-    return msgspec.structs.replace(
-        stored,
-        id=part.id_of(stored.id),
-        correlation_id=stored.correlation_id or started,
-        type=part.name,
-        schema_version=part.version,
-        data=part.data.decode(),
-    )

@@ -1,5 +1,6 @@
 """Reading streams: all that is there, what follows on a version, and what was there at a time."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Any, Final
@@ -13,8 +14,8 @@ from headwater.clock import (
     microseconds_since_epoch,
     moment_text,
 )
-from headwater.errors import HistoryUnavailableError
-from headwater.ports.log import Log, StoredEvent, StreamState
+from headwater.errors import HistoryUnavailableError, UnknownTypeError
+from headwater.ports.log import Log, StoredEvent, StoredPayload, StreamState
 from headwater.serialization.codec import EventCodec
 
 STREAM_PAGE_EVENTS: Final = 1000
@@ -140,10 +141,19 @@ async def _payloads(
             return None
         if page:
             first, version = first or page[0][0], page[-1][0]
-            events += codec.decode_payloads(page)
+            events += _decoded(page, stream_id, codec)
         if whole or not page:
             break
     return events, first, version
+
+
+def _decoded(page: Sequence[StoredPayload], stream_id: str, codec: EventCodec) -> list[Any]:
+    try:
+        return codec.decode_payloads(page)
+    except UnknownTypeError as error:
+        form = error.name, error.schema_version
+        version = next((v for v, *of, _ in page if tuple(of) == form), None)
+        raise error.at(stream_id, version=version) from None
 
 
 async def _without_events(
