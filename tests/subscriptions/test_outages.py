@@ -61,11 +61,9 @@ async def test_a_projection_outlasts_a_storage_that_is_away(
     error: type[StorageError],
 ) -> None:
     await bench.book("a")
-    projection = await bench.projection()
-    await projection.open()
+    subscriptions = await bench.start(await bench.projection())
     fail(storage, monkeypatch, method, chain([error("away")] * 3, repeat(None)))
 
-    subscriptions = await bench.start(projection)
     await subscriptions.settle()
 
     balance = await bench.balance("a")
@@ -79,11 +77,10 @@ async def test_what_was_done_though_nobody_said_so_is_not_done_twice(
 ) -> None:
     for account in "aabb":
         await bench.book(account)
-    projection = await bench.projection()
+    subscriptions = await bench.start(await bench.projection())
     errors = chain([OutcomeUnknownError("lost")], repeat(None))
     fail(storage, monkeypatch, "commit", errors, after_all=True)
 
-    subscriptions = await bench.start(projection)
     await subscriptions.settle()
 
     for account in "ab":

@@ -16,6 +16,7 @@ from headwater.subscriptions.status import SubscriptionState
 from headwater.subscriptions.subscriber import Delivery
 from headwater.subscriptions.subscription import Arrival
 from headwater.subscriptions.subscriptions import Subscriptions
+from tests.subscriptions.ledger import Balance
 from tests.subscriptions.workbench import Workbench
 
 
@@ -202,7 +203,7 @@ async def test_an_operators_reset_is_the_way_out(
     with pytest.raises(LogRewoundError):
         await subscriptions.restart("balances")
 
-    (balances,) = await elsewhere.collections()
+    balances = bench.units.row_type(Balance)
     await elsewhere.reset_subscription("balances", to=Checkpoint(0), clear=(balances.name,))
     await subscriptions.restart("balances")
     await subscriptions.settle()

@@ -64,6 +64,10 @@ class Run:
             await wiring.mediator.start()
             subscriptions = Subscriptions(storages[0], wiring.runners if subscribe else ())
             await subscriptions.start()
+            if not subscribe:
+                # What this process can append, old workers must not pass over.
+                for runner in wiring.runners:
+                    await runner.declare()
             if retention is not None:
                 for storage in storages:
                     pruner = Pruner(storage, retention, clock=around.clock)

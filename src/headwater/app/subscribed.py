@@ -128,7 +128,14 @@ class Subscribed:
         self.names[target] = name
         self._sites.setdefault(name, site)
         self._check_read(target, messages, site)
-        return Subscription(name, LogFilter(types=names), takes=takes, **options)
+        return Subscription(
+            name,
+            LogFilter(types=names),
+            takes=takes,
+            reads=self._codec.newest_versions(names),
+            passes=self._codec.passed_over(names),
+            **options,
+        )
 
     def _check_read(self, target: Any, messages: Sequence[type], site: str) -> None:
         for cls in messages:

@@ -50,7 +50,13 @@ class ProjectionConsumer(Generic[M]):
             outcomes.append(worked)
         try:
             if moves or changes:
-                await self._target.commit(Changes(rows=tuple(changes), checkpoints=tuple(moves)))
+                await self._target.commit(
+                    Changes(
+                        guards=tuple({guard for batch in batches for guard in batch.guards}),
+                        rows=tuple(changes),
+                        checkpoints=tuple(moves),
+                    )
+                )
         except Exception as error:  # noqa: BLE001 - the runner decides what it means
             return [error] * len(batches)
         return outcomes

@@ -30,6 +30,7 @@ from headwater.subscriptions.subscription import (
     Worked,
     partition_of,
 )
+from headwater.subscriptions.type_list import TypeList
 
 PASSING: Final = (
     KeyStoreUnavailableError,
@@ -56,13 +57,17 @@ class Pages:
     ) -> None:
         self._subscription, self._consumer = subscription, consumer
         self._target, self._codec = target, codec
+        self.types = TypeList(subscription, target)
         self.checkpoints: list[Checkpoint] = []
 
     async def load(self, *, head: int) -> bool:
-        """Load the checkpoints; a new subscription is stored, from *head* if it starts there.
+        """Load the type list, then the checkpoints: nobody who lacks a type moves them then.
+
+        A new subscription is stored, from *head* if it starts there.
 
         Return whether one has gone back meanwhile, or to another event: somebody has reset it.
         """
+        await self.types.load()
         before = self.checkpoints
         stored = await self._target.open_subscription(
             self._subscription.name,
@@ -78,10 +83,11 @@ class Pages:
         return min(self.checkpoints, key=position_of)
 
     async def check_not_outrun(self) -> None:
-        """Pass if all checkpoints stand in the storage where they stand here.
+        """Pass if all checkpoints, and the type list, are in the storage what they are here.
 
         Raises:
             CheckpointConflictError: another worker has moved one, or somebody has reset it.
+            RowConflictError: the type list has changed.
         """
         await self._check_not_outrun(range(len(self.checkpoints)))
 
@@ -91,6 +97,7 @@ class Pages:
         Raises:
             SubscriptionFailedError: an event failed; what came before it is committed.
             CheckpointConflictError: another worker has moved a checkpoint; load them again.
+            RowConflictError: the type list has changed; load it again.
         """
         arrivals, scanned_to, failure = self._decode(page)
         batches = self._deal(arrivals, scanned_to)
@@ -121,8 +128,8 @@ class Pages:
             if reached.position - checkpoint.position >= behind_min
             or _can_be_named(checkpoint, reached)
         )
-        if moves:
-            await self._target.commit(Changes(checkpoints=moves))
+        if moves and not self.types.missing:
+            await self._target.commit(Changes(guards=self.types.guards, checkpoints=moves))
             for move in moves:
                 self.checkpoints[move.partition] = reached
 
@@ -158,7 +165,14 @@ class Pages:
                 dealt.setdefault(arrival.partition, []).append(arrival)
         name = self._subscription.name
         return [
-            Batch(name, p, batch, before=self.checkpoints[p], scanned_to=scanned_to)
+            Batch(
+                name,
+                p,
+                batch,
+                before=self.checkpoints[p],
+                scanned_to=scanned_to,
+                guards=self.types.guards,
+            )
             for p, batch in dealt.items()
         ]
 
@@ -209,6 +223,7 @@ class Pages:
                 raise CheckpointConflictError(
                     self._subscription.name, partition, expected=expected, actual=actual
                 )
+        await self.types.check_unchanged()
 
     def _failure(self, arrival: Arrival, error: Exception) -> SubscriptionFailedError:
         stored = arrival.stored

@@ -8,7 +8,10 @@ from headwater.errors import LogRewoundError, SubscriptionFailedError, WaitTimeo
 
 
 class Progress:
-    """The position up to which everything is committed."""
+    """The position up to which everything is committed.
+
+    `waits_for` says what the subscription itself waits for, if it does; None if not.
+    """
 
     def __init__(self, subscription: str) -> None:
         self._subscription = subscription
@@ -16,6 +19,7 @@ class Progress:
         self._order = count()
         self._failure: SubscriptionFailedError | None = None
         self.position = 0
+        self.waits_for: str | None = None
 
     def begin_at(self, position: int) -> None:
         """Set the position, back too: what lies behind it is to be done again."""
@@ -77,6 +81,7 @@ class Progress:
                 target=position,
                 reached=self.position,
                 seconds=seconds or 0.0,
+                waits_for=self.waits_for,
             ) from error
         finally:
             if entry in self._waiting:

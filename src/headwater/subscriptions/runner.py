@@ -3,26 +3,27 @@
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
-from contextlib import suppress
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from headwater.clock import Clock
 from headwater.errors import (
     CheckpointConflictError,
     ConflictError,
-    StorageError,
     SubscriptionFailedError,
+    UnknownTypeError,
 )
 from headwater.ports.log import Log
 from headwater.ports.storage import Checkpoint, Storage
 from headwater.serialization.codec import EventCodec
+from headwater.subscriptions.condition import Condition
 from headwater.subscriptions.cursor import Cursor
 from headwater.subscriptions.detachment import context_of_no_message
 from headwater.subscriptions.pages import PASSING, Pages
+from headwater.subscriptions.pause import Pause
 from headwater.subscriptions.progress import Progress
 from headwater.subscriptions.status import SubscriptionState, SubscriptionStatus
 from headwater.subscriptions.subscription import Consumer, Subscription
+from headwater.subscriptions.type_list import is_of_type_list
 
 NEWS_SECONDS: Final = 5.0
 """How long one wait for news lasts; then the runner looks for itself."""
@@ -32,6 +33,15 @@ IDLE_POSITIONS_MAX: Final = 1000
 
 LOOK_SECONDS: Final = 1.0
 """How often the runner looks at most, once it has caught up, whether its checkpoints were reset."""
+
+WAITING_SECONDS: Final = 1.0
+"""How often a runner looks whether it still has to wait for a worker that knows more."""
+
+UNKNOWN_SECONDS_MAX: Final = 60.0
+"""How long it leaves an event that it does not know alone at most, if no other worker moves on.
+
+It is a handler that may have met it, in another stream; and what that did outside is done again.
+"""
 
 TRY_AGAIN_SECONDS: Final = 0.2
 """How long to wait after a storage was busy or away, then twice as long each time."""
@@ -46,7 +56,6 @@ share commits; a single event that comes later is not held up.
 """
 
 _log = logging.getLogger("headwater")
-_T = TypeVar("_T")
 
 
 class Runner:
@@ -54,7 +63,8 @@ class Runner:
 
     Partitions have a checkpoint each, committed with the effects; reading starts at the lowest
     and skips what a partition has behind it. A failure stops the subscription after the good
-    prefix of every partition is committed: nothing is skipped.
+    prefix of every partition is committed: nothing is skipped. What this process does not know
+    is left for a worker that does, and until then this one waits.
     """
 
     def __init__(
@@ -75,16 +85,12 @@ class Runner:
         # Everything before it is committed.
         self._cursor = Cursor(log, f"Subscription {subscription.name!r}")
         self._looked = 0.0
-        self._state = SubscriptionState.STARTING
-        self._head = 0
-        self._failure: SubscriptionFailedError | None = None
-        self._trouble: Exception | None = None
+        self._condition = Condition(subscription.name, self.progress, log)
         self._again_after = TRY_AGAIN_SECONDS
+        self._unknown_after, self._unknown_until = WAITING_SECONDS, 0.0
         self._task: asyncio.Task[None] | None = None
-        self._stopping = False
+        self._pause = Pause()
         self._outrun = False
-        self._waiting: asyncio.Task[Any] | None = None
-        self._following: asyncio.Task[None] | None = None
 
     # ------------------------------------------------------------------ start and stop
 
@@ -97,12 +103,16 @@ class Runner:
         await self._load()
         self._begin_at(self._pages.lowest)
 
+    async def declare(self) -> None:
+        """Store which types must not be passed over, without working: others may run here."""
+        await self._pages.types.load()
+
     async def _load(self) -> bool:
         """Load and verify the checkpoints; return whether they were reset meanwhile."""
         reset = await self._pages.load(head=await self._log.head())
         # The head is looked at again: another process may have moved a checkpoint meanwhile.
-        self._head = await self._log.head()
-        await self._cursor.verify(self._pages.checkpoints, head=self._head)
+        self._condition.head = await self._log.head()
+        await self._cursor.verify(self._pages.checkpoints, head=self._condition.head)
         return reset
 
     def _begin_at(self, checkpoint: Checkpoint) -> None:
@@ -117,11 +127,8 @@ class Runner:
     def start(self) -> None:
         """Begin to work in a task of its own; again, after it has failed or was stopped."""
         if not self.running:
-            self._stopping, self._failure = False, None
-            self._state = SubscriptionState.STARTING
-            if self._following is not None:
-                self._following.cancel()
-            self.progress.restart()
+            self._pause.allow()
+            self._condition.start()
             self._task = asyncio.create_task(
                 self._run(),
                 name=f"headwater subscription {self.subscription.name}",
@@ -133,11 +140,8 @@ class Runner:
 
         What was cancelled is not acknowledged: it comes again.
         """
-        self._stopping = True
-        if self._waiting is not None:
-            self._waiting.cancel()
-        if self._following is not None:
-            self._following.cancel()
+        self._pause.end()
+        self._condition.unfollow()
         if self._task is not None:
             try:
                 _, late = await asyncio.wait((self._task,), timeout=grace_seconds)
@@ -154,59 +158,56 @@ class Runner:
 
     def status(self) -> SubscriptionStatus:
         """Return what is known right now."""
-        failure = self._failure
-        error = failure or self._trouble
-        return SubscriptionStatus(
-            self.subscription.name,
-            self._state,
-            self.progress.position,
-            max(self._head, self.progress.position),
-            tuple(checkpoint.position for checkpoint in self._pages.checkpoints),
-            str(error) if error else None,
-            failure.position if failure else None,
-        )
+        return self._condition.status(self._pages.checkpoints)
 
     # ------------------------------------------------------------------------ the loop
 
     async def _run(self) -> None:
         try:
-            while not self._stopping:
+            while not self._pause.ended:
                 await self._turn()
             await self._store_last()
         except SubscriptionFailedError as failure:
-            self._fail(failure)
+            self._condition.fail(failure)
         except Exception as error:  # noqa: BLE001 - whatever it is must be in the status
             problem = f"{type(error).__name__}: {str(error).rstrip('.')}"
             unforeseen = SubscriptionFailedError(
                 self.subscription.name, position=self.progress.position, problem=problem
             )
             unforeseen.__cause__ = error
-            self._fail(unforeseen)
+            self._condition.fail(unforeseen)
         finally:
-            if self._state is not SubscriptionState.FAILED:
-                self._state = SubscriptionState.STOPPED
-                # Whoever waits would wait for what does not come.
-                self.progress.fail(self._stopped())
+            if self._condition.state is not SubscriptionState.FAILED:
+                self._condition.stop()
 
     async def _turn(self) -> None:
         try:
             if self._outrun:
                 await self._load_again()
                 self._outrun = False
+            if self._pages.types.missing:
+                self._condition.wait(self._pages.types.waits_for)
+                await self._pause.wait(asyncio.sleep(WAITING_SECONDS))
+                self._outrun = True
+                return
+            if time.monotonic() < self._unknown_until:
+                await self._pause.wait(asyncio.sleep(WAITING_SECONDS))
+                await self._pages.check_not_outrun()
+                return
             page = await self._cursor.read(
                 self.subscription.wanted, limit=self.subscription.page_events
             )
-            self._head = page.head
+            self._condition.head = page.head
             begun = time.monotonic()
             done = await self._pages.work(page)
             await self._pages.store_idle(done, behind_min=IDLE_POSITIONS_MAX)
             self._cursor.at = done
             self.progress.reach(done.position)
-            self._trouble, self._again_after = None, TRY_AGAIN_SECONDS
+            self._again_after, self._unknown_after = TRY_AGAIN_SECONDS, WAITING_SECONDS
             if page.scanned_to < page.head:
-                self._state = SubscriptionState.CATCHING_UP
+                self._condition.work(SubscriptionState.CATCHING_UP)
                 return
-            self._state = SubscriptionState.LIVE
+            self._condition.work(SubscriptionState.LIVE)
             if page.events:
                 took = time.monotonic() - begun
                 await asyncio.sleep(min(took, PAGE_REST_SECONDS_MAX))
@@ -214,13 +215,19 @@ class Runner:
         except CheckpointConflictError:
             # Another process works on this subscription too and was first, or an operator has
             # reset it; nothing of ours was written. Go on from where the checkpoints are.
-            self._outrun = True
+            self._begin_again()
+        except SubscriptionFailedError as failure:
+            self._leave_unknown(failure)
         except (*PASSING, ConflictError) as error:
+            if is_of_type_list(error):
+                # A worker with more types has come, or an operator: this one may be too old now.
+                self._begin_again()
+                return
             # Begin this page again, from the checkpoints as they are then: what came of a commit
             # may be unknown.
-            _log.warning("Subscription %r tries again: %s", self.subscription.name, error)
-            self._outrun, self._trouble = True, error
-            await self._wait(self._clock.sleep(self._again_after))
+            self._condition.try_again(error)
+            self._outrun = True
+            await self._pause.wait(self._clock.sleep(self._again_after))
             self._again_after = min(2 * self._again_after, TRY_AGAIN_SECONDS_MAX)
 
     async def _load_again(self) -> None:
@@ -238,7 +245,29 @@ class Runner:
             self._begin_at(lowest)
         elif lowest.position > self._cursor.at.position:
             # Partitions without events are stored late: mostly this one is further than they.
-            self._begin_at(lowest)
+            self._cursor.at = lowest
+            self.progress.reach(lowest.position)
+
+    def _begin_again(self) -> None:
+        self._outrun, self._unknown_until = True, 0.0
+
+    def _leave_unknown(self, failure: SubscriptionFailedError) -> None:
+        """Leave an event that this process does not know for another worker; raise other failures.
+
+        It is tried again when another worker has moved on, or somebody has changed something.
+        """
+        unknown = failure.__cause__
+        if not isinstance(unknown, UnknownTypeError):
+            raise failure
+        # What comes before it is committed in every partition.
+        self.progress.reach(failure.position - 1)
+        self._condition.wait(
+            f"waits at position {failure.position} for a worker that knows {unknown.name} "
+            f"version {unknown.schema_version}"
+        )
+        self._outrun = True
+        self._unknown_until = time.monotonic() + self._unknown_after
+        self._unknown_after = min(2 * self._unknown_after, UNKNOWN_SECONDS_MAX)
 
     async def _look_after_checkpoints(self) -> float:
         """Look, now and then, whether somebody has moved a checkpoint; return when to look again.
@@ -255,7 +284,7 @@ class Runner:
     async def _store_last(self) -> None:
         try:
             await self._pages.store_idle(self._cursor.at, behind_min=1)
-        except CheckpointConflictError:
+        except (CheckpointConflictError, ConflictError):
             _log.debug("Subscription %r goes on elsewhere", self.subscription.name)
         except PASSING as error:
             # Nothing is lost: what had no effect is looked at again.
@@ -263,39 +292,6 @@ class Runner:
 
     async def _wait_for_news(self, *, seconds: float) -> None:
         at = self._cursor.at.position
-        head = await self._wait(self._log.wait_for_news(at, seconds=seconds))
+        head = await self._pause.wait(self._log.wait_for_news(at, seconds=seconds))
         if head is not None:
             self._cursor.check_head(head)
-
-    async def _wait(self, event: Coroutine[Any, Any, _T]) -> _T | None:
-        """Return what *event* returns, None as soon as the runner is stopped."""
-        self._waiting = waiting = asyncio.ensure_future(event)
-        try:
-            if self._stopping:
-                return None
-            await asyncio.wait((waiting,))
-            return None if waiting.cancelled() else waiting.result()
-        finally:
-            waiting.cancel()
-            self._waiting = None
-
-    # ------------------------------------------------------------------------ failing
-
-    def _stopped(self) -> SubscriptionFailedError:
-        position = self.progress.position
-        return SubscriptionFailedError(
-            self.subscription.name, position=position, problem="it was stopped"
-        )
-
-    async def _follow_head(self) -> None:
-        """Keep the status true: what has failed falls behind further and further."""
-        with suppress(StorageError):
-            while True:
-                self._head = await self._log.wait_for_news(self._head, seconds=NEWS_SECONDS)
-
-    def _fail(self, failure: SubscriptionFailedError) -> None:
-        self._state = SubscriptionState.FAILED
-        self._failure, self._trouble = failure, None
-        self.progress.fail(failure)
-        self._following = asyncio.create_task(self._follow_head())
-        _log.error("%s", failure, exc_info=failure.__cause__)

@@ -143,7 +143,8 @@ class SubscriberConsumer:
                         around.close()
             return Worked(done)
 
-        return (await self._units.run(handle_all, checkpoints=batch.moves)).result
+        done = await self._units.run(handle_all, checkpoints=batch.moves, guards=batch.guards)
+        return done.result
 
     async def _hand_over(self, arrival: Arrival, unit: UnitOfWork) -> None:
         stored = arrival.stored

@@ -1,6 +1,6 @@
 """What a subscription is: its name, what it wants, and who consumes it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, Final, Protocol
 from zlib import crc32
@@ -8,7 +8,7 @@ from zlib import crc32
 import msgspec
 
 from headwater.metadata import Recorded
-from headwater.ports.changes import CheckpointMove
+from headwater.ports.changes import CheckpointMove, RowGuard
 from headwater.ports.log import EVERYTHING, LogFilter, StoredEvent
 from headwater.ports.storage import Checkpoint
 from headwater.serialization.envelope import recorded
@@ -25,6 +25,9 @@ class Subscription(msgspec.Struct, frozen=True):
     `page_events` is how many events are read, and so committed, at a time at most.
     `takes` are the type names that it wants after upcasting: one stored event can become several
     of which it wants some. Empty: all that it reads.
+    `reads` holds the newest schema version that this code can read of each stored type name among
+    `wanted`; no worker may pass over one of them (`TypeList`). `passes` holds the same of names
+    of which this code says that they become nothing, or something that is not wanted.
     """
 
     name: str
@@ -33,6 +36,8 @@ class Subscription(msgspec.Struct, frozen=True):
     from_now: bool = False
     page_events: int = 2000
     takes: frozenset[str] = frozenset()
+    reads: Mapping[str, int] = {}
+    passes: Mapping[str, int] = {}
 
 
 class Arrival:
@@ -70,9 +75,12 @@ class Worked(msgspec.Struct, frozen=True):
 
 
 class Batch:
-    """Events of one partition, in order, and where its checkpoint goes with them."""
+    """Events of one partition, in order, and where its checkpoint goes with them.
 
-    __slots__ = ("_before", "_scanned_to", "_subscription", "arrivals", "partition")
+    The commit that moves it carries `guards`.
+    """
+
+    __slots__ = ("_before", "_scanned_to", "_subscription", "arrivals", "guards", "partition")
 
     def __init__(
         self,
@@ -82,10 +90,11 @@ class Batch:
         *,
         before: Checkpoint,
         scanned_to: Checkpoint,
+        guards: tuple[RowGuard, ...] = (),
     ) -> None:
         """Move the checkpoint from *before* to *scanned_to* when all *arrivals* are done."""
         self._subscription, self.partition = subscription, partition
-        self.arrivals = arrivals
+        self.arrivals, self.guards = arrivals, guards
         self._before, self._scanned_to = before, scanned_to
 
     @property
@@ -125,7 +134,14 @@ class Batch:
         grouped = list(self.groups())
         for group, following in zip_longest(grouped, grouped[1:]):
             end = self._up_to(following[0]) if following is not None else self._scanned_to
-            yield Batch(self._subscription, self.partition, group, before=before, scanned_to=end)
+            yield Batch(
+                self._subscription,
+                self.partition,
+                group,
+                before=before,
+                scanned_to=end,
+                guards=self.guards,
+            )
             before = end
 
 
@@ -158,8 +174,9 @@ class Consumer(Protocol):
         """Handle the batches of a page, one per partition, and return what came of each.
 
         Each is handled in order and up to the first event that fails; the effects of what came
-        before are committed together with `Batch.moves`. If another worker has moved the
-        checkpoint the outcome is a `CheckpointConflictError`.
+        before are committed together with `Batch.moves` under `Batch.guards`. If another worker
+        has moved the checkpoint the outcome is a `CheckpointConflictError`, and a
+        `RowConflictError` of the type list if that has changed.
         """
         ...
 

@@ -18,6 +18,7 @@ from headwater.errors import (
     AggregateExistsError,
     ConcurrencyError,
     ConflictError,
+    RowConflictError,
     UnitOfWorkError,
 )
 from headwater.ids import new_id
@@ -31,6 +32,7 @@ from headwater.ports.changes import (
     NewEvent,
     NewReceipt,
     RowChange,
+    RowGuard,
 )
 from headwater.serialization.envelope import Envelope
 from headwater.streams import ExpectedVersion, check_stream_id
@@ -242,10 +244,16 @@ class UnitOfWork(Lifetime):
         self.check_open()
         self._receipts.append(receipt)
 
-    def changes(self, *, checkpoints: tuple[CheckpointMove, ...] = ()) -> Changes:
+    def changes(
+        self,
+        *,
+        checkpoints: tuple[CheckpointMove, ...] = (),
+        guards: tuple[RowGuard, ...] = (),
+    ) -> Changes:
         """Return everything collected as one value; encoding is checked here.
 
         What was only read is guarded if anything is written, else there is nothing to guard.
+        *guards* come on top of that.
 
         Raises:
             RoundTripError: an event or row does not come back equal from encode + decode.
@@ -254,7 +262,7 @@ class UnitOfWork(Lifetime):
         self.check_open()
         self.check_whole()
         self.seal()
-        writes, guards = self._appends_of_aggregates()
+        writes, unchanged = self._appends_of_aggregates()
         writes += self.appends.appends(self._enclose)
         rows = self._rows_of_aggregates() + self.rows.changes()
         if not (writes or rows or self._receipts or checkpoints or self._decisions.required()):
@@ -263,16 +271,21 @@ class UnitOfWork(Lifetime):
         context = current_context()
         deadline = context.deadline if context is not None else None
         return Changes(
-            (*guards, *writes) if writes or rows else (),
+            (*unchanged, *writes) if writes or rows else (),
             self._decisions.conditions(writing=bool(writes or rows)),
-            self.rows.guards() if writes or rows else (),
+            (*guards, *self.rows.guards()) if writes or rows else guards,
             tuple(rows),
             checkpoints,
             tuple(self._receipts),
             microseconds_since_epoch(deadline) if deadline is not None else None,
         )
 
-    async def commit(self, *, checkpoints: tuple[CheckpointMove, ...] = ()) -> Committed:
+    async def commit(
+        self,
+        *,
+        checkpoints: tuple[CheckpointMove, ...] = (),
+        guards: tuple[RowGuard, ...] = (),
+    ) -> Committed:
         """Commit what was collected; afterwards the aggregates can go on in another unit.
 
         A unit that has collected nothing commits nothing.
@@ -284,7 +297,7 @@ class UnitOfWork(Lifetime):
                 recorded events in here: it was never added.
             StorageError, DeadlineExceededError: as `Storage.commit`.
         """
-        changes = self.changes(checkpoints=checkpoints)
+        changes = self.changes(checkpoints=checkpoints, guards=guards)
         self._check_all_added(changes)
         sealed = [(tracked.aggregate, len(tracked.written)) for tracked in self.aggregates]
         # From here on nobody may join: what came now would not be in the changes.
@@ -299,7 +312,8 @@ class UnitOfWork(Lifetime):
             )
         except ConflictError as conflict:
             self._raise_if_taken(conflict)
-            self.note_conflict()
+            if not _refused_by(guards, conflict):
+                self.note_conflict()
             raise
         for aggregate, count in sealed:
             if aggregate is not None:
@@ -386,6 +400,13 @@ class UnitOfWork(Lifetime):
                 "A query collects nothing: it may read, not record, append or write rows. Make "
                 "it a command."
             )
+
+
+def _refused_by(guards: tuple[RowGuard, ...], conflict: ConflictError) -> bool:
+    """Return whether *conflict* is about what the caller guards: running again can't help."""
+    return isinstance(conflict, RowConflictError) and any(
+        (guard.collection, guard.key) == (conflict.collection, conflict.key) for guard in guards
+    )
 
 
 CURRENT_UNIT: Final[ContextVar[UnitOfWork | None]] = ContextVar(

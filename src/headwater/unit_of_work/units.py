@@ -23,7 +23,7 @@ from headwater.errors import (
     StorageError,
 )
 from headwater.messages import options_of
-from headwater.ports.changes import CheckpointMove, Committed, NewReceipt
+from headwater.ports.changes import CheckpointMove, Committed, NewReceipt, RowGuard
 from headwater.ports.rows import CollectionSpec
 from headwater.ports.storage import Storage
 from headwater.serialization.codec import EventCodec
@@ -228,6 +228,7 @@ class Units:
         reads_only: bool = False,
         ids: IdSource = chance_id,
         checkpoints: Callable[[T], tuple[CheckpointMove, ...]] | None = None,
+        guards: tuple[RowGuard, ...] = (),
     ) -> Done[T]:
         """Run *work* in a fresh unit of work, commit, and run it again after a conflict.
 
@@ -236,7 +237,8 @@ class Units:
         contenders for one stream or row in this process wait in line, so each of them gets its
         turn. If *work* raises, nothing is written. With *once*, a message that was handled
         before gives the stored outcome.
-        *checkpoints* gives the moves to commit with the effects, from what *work* returned.
+        *checkpoints* gives the moves to commit with the effects, from what *work* returned;
+        *guards* must hold for them, and a refusal because of one of those is raised at once.
 
         Raises:
             ConflictError: still in conflict after the last rerun.
@@ -244,7 +246,7 @@ class Units:
         """
         self._at_work += 1
         try:
-            return await self._run(work, once, reads_only, ids, checkpoints)
+            return await self._run(work, once, reads_only, ids, checkpoints, guards=guards)
         finally:
             self._at_work -= 1
             if not self._at_work and self._idle is not None:
@@ -266,6 +268,8 @@ class Units:
         reads_only: bool,  # noqa: FBT001 - passed on
         ids: IdSource,
         checkpoints: Callable[[T], tuple[CheckpointMove, ...]] | None,
+        *,
+        guards: tuple[RowGuard, ...],
     ) -> Done[T]:
         if once is not None and (known := await self._known(once)) is not None:
             return known
@@ -275,7 +279,7 @@ class Units:
             unit = self.new(reads_only=reads_only, ids=ids)
             try:
                 async with place:
-                    done = await self._attempt(unit, work, once, checkpoints)
+                    done = await self._attempt(unit, work, once, checkpoints, guards)
             except Exception as error:
                 # Somebody else may have handled the same message meanwhile: then that counts.
                 if once is not None and (known := await self._known_after(once)) is not None:
@@ -315,6 +319,7 @@ class Units:
         work: Callable[[UnitOfWork], Awaitable[T]],
         once: Idempotency[T] | None,
         checkpoints: Callable[[T], tuple[CheckpointMove, ...]] | None,
+        guards: tuple[RowGuard, ...],
     ) -> Done[T]:
         token = CURRENT_UNIT.set(unit)
         recorders = RECORDERS.set(unit.recorders)
@@ -327,7 +332,8 @@ class Units:
                     )
                 )
             moves = checkpoints(result) if checkpoints is not None else ()
-            return Done(result, await unit.commit(checkpoints=moves))
+            held = guards if moves else ()
+            return Done(result, await unit.commit(checkpoints=moves, guards=held))
         finally:
             unit.close()
             RECORDERS.reset(recorders)
