@@ -50,6 +50,34 @@ def test_a_command_without_another_argument_takes_the_storage_as_one(
     assert not (shop.folder / "another.db").exists()
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("db", "prune", "--older-than", "99999999999d", "--yes"),
+        ("db", "prune", "--older-than", "999999d", "--yes"),
+        ("stream", "tail", "--after", "99999999999999999999"),
+        ("stream", "tail", "--limit", "99999999999999999999"),
+        ("stream", "show", "sales.order-1", "--from", "99999999999999999999"),
+        ("db", "recover", "--reset", "--yes", "--subscriber-from", "99999999999999999999"),
+        ("stream", "verify", "--app", "json:dumps"),
+        ("stream", "import", "nothing.jsonl", "--storage", "sqlite:///another.db"),
+    ],
+    ids=" ".join,
+)
+def test_what_nobody_can_mean_is_exit_code_2(shop: Shop, command: tuple[str, ...]) -> None:
+    ran = shop.on_log(*command) if "--storage" not in command else shop.run(*command)
+
+    assert (ran.code, ran.out) == (2, "")
+    assert "Traceback" not in ran.err
+    assert not (shop.folder / "another.db").exists()
+
+
+def test_a_number_that_nothing_has_come_to_is_no_error(shop: Shop) -> None:
+    ran = shop.on_log("stream", "show", "sales.order-1", "--as-of", "99999999999999999999")
+
+    assert ran.code == 0
+
+
 @pytest.mark.parametrize("command", [("stream", "list"), ("db", "status")])
 def test_a_storage_that_is_named_twice_is_exit_code_2(shop: Shop, command: tuple[str, ...]) -> None:
     ran = shop.run(*command, shop.url, "--storage", shop.url)

@@ -117,11 +117,40 @@ async def test_a_pruner_goes_on_after_a_storage_was_busy(
     await pruner.stop()
 
 
+async def test_a_pruner_tells_what_it_did_not_expect_and_goes_on(
+    storage: MemoryStorage,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    asked = asyncio.Event()
+
+    async def broken(*, before: int, limit: int = 10_000) -> Pruned:
+        asked.set()
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(storage, "prune", broken)
+    pruner = Pruner(storage, WEEK, clock=clock)
+
+    pruner.start()
+    for _ in range(2):
+        await asked.wait()
+        asked.clear()
+        await asyncio.sleep(0)
+        clock.advance(timedelta(hours=6))
+    await asked.wait()
+    await pruner.stop()
+
+    assert "a bug" in caplog.text
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
         {"deduplication_window": timedelta(0)},
+        {"deduplication_window": timedelta(days=36_501)},
         {"every": timedelta(seconds=-1)},
+        {"every": timedelta(days=36_501)},
         {"batch": 0},
         {"batch": 100_001},
     ],

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from headwater.cli.options import AppName, Url, UrlArgument, Yes, named
+from headwater.cli.options import NUMBER_MAX, AppName, Url, UrlArgument, Yes, named
 from headwater.cli.outcome import ExitCode
 from headwater.cli.output import Output
 from headwater.cli.running import Place, perform
@@ -75,7 +75,10 @@ def duration(text: str) -> timedelta:
     found = _DURATION.fullmatch(text)
     if found is None:
         raise ConfigurationError(f"{text!r} is no duration; write it as 30d, 12h, 90m or 45s.")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    try:
+        return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    except OverflowError as error:
+        raise ConfigurationError(f"{text!r} is longer than anybody can wait.") from error
 
 
 class _Examined(msgspec.Struct):
@@ -106,6 +109,7 @@ def recover_command(
         typer.Option(
             "--subscriber-from",
             min=0,
+            max=NUMBER_MAX,
             metavar="POSITION",
             help="Subscribers go on after this position, not after the head.",
         ),

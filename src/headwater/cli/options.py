@@ -1,9 +1,12 @@
 """Options that several commands take."""
 
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import typer
+
+NUMBER_MAX: Final = 2**63 - 1
+"""The highest position or version that a storage can hold."""
 
 Url: TypeAlias = Annotated[
     str | None,

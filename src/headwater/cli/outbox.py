@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from headwater.cli.options import AppName, Url, UrlArgument, Yes, named
+from headwater.cli.options import NUMBER_MAX, AppName, Url, UrlArgument, Yes, named
 from headwater.cli.outcome import ExitCode
 from headwater.cli.output import Output
 from headwater.cli.running import Place, perform
@@ -48,7 +48,9 @@ def list_rejected(
     url: UrlArgument = None,
     storage: Url = None,
     app: AppName = None,
-    after: Annotated[int, typer.Option(metavar="SEQ", help="Those that follow this one.")] = 0,
+    after: Annotated[
+        int, typer.Option(max=NUMBER_MAX, metavar="SEQ", help="Those that follow this one.")
+    ] = 0,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 100,
 ) -> None:
     """List staged events that could not become events of the log, and why. Exit code 1: any."""
@@ -66,7 +68,8 @@ def redrive(
     context: typer.Context,
     *,
     seqs: Annotated[
-        list[int] | None, typer.Argument(metavar="[SEQ]...", help="As list shows them.")
+        list[int] | None,
+        typer.Argument(max=NUMBER_MAX, metavar="[SEQ]...", help="As list shows them."),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All that were rejected.")] = False,
     storage: Url = None,

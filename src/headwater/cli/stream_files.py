@@ -1,5 +1,6 @@
 """``headwater stream export``, ``import`` and ``verify``."""
 
+import asyncio
 import time
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from headwater.cli.running import Place, perform
 from headwater.clock import SystemClock
 from headwater.operations.exporting import export_log
 from headwater.operations.findings import FINDINGS_MAX
-from headwater.operations.importing import import_log
+from headwater.operations.importing import check_finished, import_log
 from headwater.operations.verifying import Verified, verify_log
 
 
@@ -55,6 +56,8 @@ def import_(
     """Write an exported log into an empty storage; run again, it goes on where it was cut off."""
 
     async def work(output: Output, place: Place) -> None:
+        # First, so that nothing is made for a file that can't be imported.
+        await asyncio.to_thread(check_finished, file)
         async with place.opened(new=True) as opened:
             with output.progress("importing") as progress:
                 begun = time.monotonic()

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from headwater.cli.events import as_object, compact, headline, indented, shown_data
-from headwater.cli.options import AppName, Internal, StreamId, Url, UrlArgument, named
+from headwater.cli.options import NUMBER_MAX, AppName, Internal, StreamId, Url, UrlArgument, named
 from headwater.cli.outcome import ExitCode
 from headwater.cli.output import Output
 from headwater.cli.running import Place, perform
@@ -73,9 +73,11 @@ def show(
     storage: Url = None,
     app: AppName = None,
     from_version: Annotated[
-        int | None, typer.Option("--from", min=1, help="First version.")
+        int | None, typer.Option("--from", min=1, max=NUMBER_MAX, help="First version.")
     ] = None,
-    to_version: Annotated[int | None, typer.Option("--to", min=1, help="Last version.")] = None,
+    to_version: Annotated[
+        int | None, typer.Option("--to", min=1, max=NUMBER_MAX, help="Last version.")
+    ] = None,
     as_of: Annotated[
         str | None,
         typer.Option(
@@ -84,7 +86,9 @@ def show(
         ),
     ] = None,
     backwards: Annotated[bool, typer.Option("--backwards", help="The newest first.")] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many events.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, max=NUMBER_MAX, help="At most so many events.")
+    ] = None,
 ) -> None:
     """Show the events of a stream. Exit code 1: there are none."""
 
@@ -115,6 +119,7 @@ def tail(
         int | None,
         typer.Option(
             min=0,
+            max=NUMBER_MAX,
             metavar="POSITION",
             help=f"Begin after this position; by default {TAIL_POSITIONS} before the end.",
         ),
@@ -130,7 +135,9 @@ def tail(
     limit: Annotated[
         int | None,
         typer.Option(
-            min=1, help="The last so many; with --after or --follow: end after so many events."
+            min=1,
+            max=NUMBER_MAX,
+            help="The last so many; with --after or --follow: end after so many events.",
         ),
     ] = None,
 ) -> None:

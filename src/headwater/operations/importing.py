@@ -44,13 +44,23 @@ async def import_log(target: Storage, path: Path, *, progress: Progress = no_pro
         RestoreConflictError: the target holds something else, or others are writing to it.
         StorageError: the target failed; what is in it is the beginning of the log.
     """
-    if not await asyncio.to_thread(is_finished, path):
-        raise ExportFileError(f"{path} is no finished export; run the export again to go on.")
+    await asyncio.to_thread(check_finished, path)
     reader = await asyncio.to_thread(ExportReader, path)
     try:
         return await _Import(as_stored(target), reader, path, progress).run()
     finally:
         await asyncio.to_thread(reader.close)
+
+
+def check_finished(path: Path) -> None:
+    """Pass if *path* seems to be a finished export; this blocks.
+
+    Raises:
+        ExportFileError: it is none.
+        OSError: it can't be read.
+    """
+    if not is_finished(path):
+        raise ExportFileError(f"{path} is no finished export; run the export again to go on.")
 
 
 class _Import:

@@ -13,6 +13,9 @@ from headwater.ports.administration import Pruned
 from headwater.ports.storage import Storage
 
 DEDUPLICATION_WINDOW: Final = timedelta(days=30)
+DURATION_MAX: Final = timedelta(days=36_500)
+"""The longest window, and the longest wait between two looks."""
+
 PRUNE_EVERY: Final = timedelta(hours=1)
 PRUNE_BATCH: Final = 1000
 PRUNE_BATCH_MAX: Final = 100_000
@@ -33,7 +36,8 @@ class Retention(msgspec.Struct, frozen=True):
     Ids of events that are there are kept as long as the events.
 
     Raises:
-        ConfigurationError: a duration is not above zero, or `batch` is out of range.
+        ConfigurationError: a duration is not above zero or is above `DURATION_MAX`, or `batch` is
+            out of range.
     """
 
     deduplication_window: timedelta = DEDUPLICATION_WINDOW
@@ -45,8 +49,11 @@ class Retention(msgspec.Struct, frozen=True):
             ("deduplication_window", self.deduplication_window),
             ("every", self.every),
         ):
-            if duration <= timedelta(0):
-                raise ConfigurationError(f"{name} must be above zero, not {duration}.")
+            if not timedelta(0) < duration <= DURATION_MAX:
+                raise ConfigurationError(
+                    f"{name} must be above zero and at most {DURATION_MAX.days} days, not "
+                    f"{duration}."
+                )
         if not 1 <= self.batch <= PRUNE_BATCH_MAX:
             raise ConfigurationError(f"batch must be 1 to {PRUNE_BATCH_MAX}, not {self.batch}.")
 
@@ -92,6 +99,8 @@ class Pruner:
                 gone = await prune(self._storage, self._retention, clock=self._clock)
             except StorageError as error:
                 _log.warning("Old receipts could not be removed, and are later: %s", error)
+            except Exception:  # noqa: BLE001 - told with its traceback, and tried again
+                _log.exception("Old receipts could not be removed; it is tried again later")
             else:
                 if gone.total:
                     _log.info(
