@@ -25,8 +25,8 @@ DDL_SECONDS_MAX: Final = 3600.0
 
 async def stored_collections(connection: Connection, schema: str) -> Sequence[Collection]:
     """Return the collections that were prepared in *schema* before, by name."""
-    rows = await connection.fetch(f"SELECT spec FROM {schema}.collections ORDER BY name")
-    return [Collection(msgspec.json.decode(spec, type=CollectionSpec), schema) for (spec,) in rows]
+    rows = await connection.fetch(f"SELECT spec, kept FROM {schema}.collections ORDER BY name")
+    return [Collection(_spec(spec), schema, stored=_spec(kept)) for spec, kept in rows]
 
 
 async def prepare(
@@ -81,17 +81,21 @@ async def _merged(
     connection: Connection, specs: Iterable[CollectionSpec], schema: str
 ) -> Sequence[Collection]:
     """Return the collections of *specs*, with what is stored of them beyond that."""
-    stored = {one.spec.name: one.spec for one in await stored_collections(connection, schema)}
+    stored = {one.spec.name: one.kept for one in await stored_collections(connection, schema)}
     return [Collection(spec, schema, stored=stored.get(spec.name)) for spec in specs]
 
 
 async def _changed(
     connection: Connection, collections: Iterable[Collection], schema: str
 ) -> Sequence[tuple[Collection, CollectionSpec | None]]:
-    """Return the collections that are not as stored, each with its stored spec."""
-    stored = {one.spec.name: one.spec for one in await stored_collections(connection, schema)}
+    """Return the collections that are not as stored, each with what was kept of it."""
+    stored = {one.spec.name: one for one in await stored_collections(connection, schema)}
     before = ((one, stored.get(one.spec.name)) for one in collections)
-    return [(one, spec) for one, spec in before if spec != one.kept]
+    return [
+        (one, None if other is None else other.kept)
+        for one, other in before
+        if other is None or (other.spec, other.kept) != (one.spec, one.kept)
+    ]
 
 
 async def _lock(connection: Connection, collections: Iterable[Collection], *, schema: str) -> None:
@@ -150,7 +154,8 @@ def _statements(
         statements = [*_fitting(collection, before, columns)]
         # What was shown once is shown for ever: a view can't lose a column.
         statements.append(_view(collection, "CREATE OR REPLACE VIEW", shown))
-    spec = _literal(msgspec.json.encode(collection.kept).decode())
+    spec = _literal(msgspec.json.encode(collection.spec).decode())
+    kept = _literal(msgspec.json.encode(collection.kept).decode())
     fields = _literal(",".join(sorted(field.name for field in collection.kept.indexed)))
     fills = {
         field.name: f"{_fill(collection, field)} WHERE r.key = ANY ($1)"
@@ -159,12 +164,17 @@ def _statements(
     return [
         *statements,
         (
-            f"INSERT INTO {collection.schema}.collections (name, spec, fields, fills) VALUES "
-            f"('{collection.spec.name}', {spec}, string_to_array({fields}, ','), "
+            f"INSERT INTO {collection.schema}.collections (name, spec, kept, fields, fills) VALUES "
+            f"('{collection.spec.name}', {spec}, {kept}, string_to_array({fields}, ','), "
             f"{_literal(msgspec.json.encode(fills).decode())}) ON CONFLICT (name) DO UPDATE "
-            f"SET spec = excluded.spec, fields = excluded.fields, fills = excluded.fills"
+            f"SET spec = excluded.spec, kept = excluded.kept, fields = excluded.fields, "
+            f"fills = excluded.fills"
         ),
     ]
+
+
+def _spec(text: str) -> CollectionSpec:
+    return msgspec.json.decode(text, type=CollectionSpec)
 
 
 def _literal(text: str) -> str:

@@ -81,6 +81,8 @@ CREATE TABLE @schema@.checkpoints (
 CREATE TABLE @schema@.collections (
     name text COLLATE "C" PRIMARY KEY,
     spec json NOT NULL,
+    -- The spec with what others that were prepared before it have named.
+    kept json NOT NULL,
     -- The names of its indexed fields, sorted, and for each a statement that indexes the rows under
     -- keys ($1) by what their JSON says: code that does not know a field yet writes rows, too.
     fields text[] NOT NULL,
