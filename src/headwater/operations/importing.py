@@ -70,7 +70,7 @@ class _Import:
         self._target, self._reader, self._path = target, reader, path
         self._progress = progress
         self._head = reader.header.head
-        self._found = self._skipped_to = self._before = 0
+        self._found = self._skipped_to = self._before = self._compared_to = 0
 
     async def run(self) -> Imported:
         self._found = await self._target.head()
@@ -89,6 +89,7 @@ class _Import:
         if end is None:
             raise ExportFileError(f"{self._path} is damaged: it has no end.")
         await self._target.restore_log((), head=self._head)
+        await self._compare((), to=self._head)
         self._progress(self._head, self._head)
         return Imported(end.events, end.streams, end.head, end.digest, self._before)
 
@@ -102,41 +103,55 @@ class _Import:
         if events and events[-1].position <= self._found:
             self._before = chunk.mark.events
             self._skipped_to = chunk.mark.position
-            if self._found in (chunk.mark.position, self._head):
-                await self._compare(events, erased=self._found == self._head)
+            await self._compare(events, to=self._skipped_to)
         elif events:
             if self._found != self._skipped_to:
                 raise self._conflict(f"its head is {self._found}, where no chunk of it ends")
             await self._target.restore_log(events, head=events[-1].position)
-            await self._compare(events)
+            await self._compare(events, to=chunk.mark.position)
         if streams:
             head = max(self._found, chunk.mark.position)
             await self._target.restore_log((), head=head, streams=streams)
         self._progress(chunk.mark.position, self._head)
 
-    async def _compare(self, events: Sequence[StoredEvent], *, erased: bool = False) -> None:
-        """Read *events* back; with *erased*, those of a finished import may be gone meanwhile."""
-        after, last = events[0].position - 1, events[-1].position
-        there: list[StoredEvent] = []
-        while after < last:
+    async def _compare(self, events: Sequence[StoredEvent], *, to: int) -> None:
+        """Pass if *events* are what is there up to position *to*, but for what was erased since."""
+        there = await self._read(to)
+        streams: dict[str, StreamInfo] = {}
+        for event in events:
+            found = there.pop(event.position, None)
+            if found is None:
+                if event.stream_id not in streams:
+                    info = await self._target.stream_info(event.stream_id)
+                    streams[event.stream_id] = info
+                if not _is_erased(event, streams[event.stream_id]):
+                    raise self._conflict(f"the event of position {event.position} is missing")
+            elif found != event:
+                raise self._conflict(f"its event at position {event.position} is another")
+        if there:
+            raise self._conflict(f"it has an event at position {min(there)} more")
+        self._compared_to = to
+
+    async def _read(self, to: int) -> dict[int, StoredEvent]:
+        """Return what is there after what was compared, up to position *to*."""
+        after, there = self._compared_to, dict[int, StoredEvent]()
+        while after < to:
             page = await self._target.read_log(
-                after=after, where=WHOLE_LOG, limit=min(PAGE_EVENTS_MAX, last - after)
+                after=after, where=WHOLE_LOG, limit=min(PAGE_EVENTS_MAX, to - after)
             )
             if page.scanned_to == after:
                 break
-            there += page.events
+            there.update((e.position, e) for e in page.events if e.position <= to)
             after = page.scanned_to
-        there = [event for event in there if event.position <= last]
-        if erased and len(there) < len(events):
-            positions = {event.position for event in there}
-            events = [event for event in events if event.position in positions]
-        if there != list(events):
-            raise self._conflict(
-                f"its events from position {events[0].position if events else after} on are others"
-            )
+        return there
 
     def _conflict(self, problem: str) -> RestoreConflictError:
         return RestoreConflictError(
             f"{self._path} can't be imported: the storage holds something else, {problem}. "
             f"{_NOBODY_ELSE}"
         )
+
+
+def _is_erased(event: StoredEvent, info: StreamInfo) -> bool:
+    """Return whether its stream has let go of *event*, as far as *info* tells."""
+    return info.version >= event.version and not 0 < info.first_version <= event.version
