@@ -15,7 +15,8 @@ from headwater.ports.log import StoredEvent
 from headwater.serialization.envelope import ContextOfEvent
 from headwater.subscriptions.subscription import Arrival, Batch, Outcome, Worked
 from headwater.unit_of_work.cancellation import cancelled_from_outside
-from headwater.unit_of_work.unit import CURRENT_UNIT, IdSource, UnitOfWork
+from headwater.unit_of_work.collecting import IdSource
+from headwater.unit_of_work.unit import CURRENT_UNIT, UnitOfWork
 from headwater.unit_of_work.units import Units
 
 
