@@ -11,7 +11,7 @@ from headwater.clock import ManualClock
 from headwater.messages import Event
 from headwater.operations.findings import FINDINGS_MAX
 from headwater.operations.verifying import verify_log
-from headwater.ports.log import EVERYTHING, LogFilter, LogPage, StoredEvent, StreamInfo
+from headwater.ports.log import EVERYTHING, LogFilter, LogPage, StoredEvent, StreamInfo, StreamState
 from headwater.serialization.codec import EventCodec
 from headwater.serialization.registry import TypeRegistry
 from headwater.testing.conformance.builders import new_event, new_events
@@ -28,6 +28,7 @@ class _Altered(MemoryStorage):
         self.log: Change = tuple
         self.stream: Change = tuple
         self.tagged: Change = tuple
+        self.visible: Change = tuple
         self.info: Callable[[StreamInfo], StreamInfo] = lambda info: info
 
     async def read_log(
@@ -39,7 +40,8 @@ class _Altered(MemoryStorage):
         limit: int = 1000,
     ) -> LogPage:
         page = await super().read_log(after=after, after_id=after_id, where=where, limit=limit)
-        change = self.tagged if where.tags else self.log
+        shown = self.log if where.archived else self.visible
+        change = self.tagged if where.tags else shown
         return msgspec.structs.replace(page, events=tuple(change(page.events)))
 
     async def read_stream(self, *args: Any, **options: Any) -> tuple[StoredEvent, ...]:
@@ -141,6 +143,71 @@ async def test_a_tag_that_does_not_find_its_events_is_found(altered: _Altered) -
     altered.tagged = lambda events: events[1:]
 
     assert (await verify_log(altered)).counts == {"tag": 2}
+
+
+async def test_a_tag_that_finds_an_event_without_it_is_found(altered: _Altered) -> None:
+    (stranger,) = await altered.read_stream("order-2", limit=1)
+    altered.tagged = lambda events: [*events, stranger]
+
+    assert (await verify_log(altered)).counts == {"tag": 2}
+
+
+async def test_a_stream_that_has_lost_its_last_events_is_found(altered: _Altered) -> None:
+    altered.info = lambda info: msgspec.structs.replace(info, version=4)
+
+    findings = (await verify_log(altered)).findings
+
+    assert [(one.stream_id, one.detail) for one in findings] == [
+        ("order-1", "its version is 4, its last event has 3"),
+        ("order-2", "its version is 4, its last event has 3"),
+    ]
+
+
+async def test_events_of_a_tombstoned_stream_are_found(altered: _Altered) -> None:
+    altered.info = lambda info: msgspec.structs.replace(info, state=StreamState.TOMBSTONED)
+    altered.visible = lambda _events: []
+
+    findings = (await verify_log(altered)).findings
+
+    assert [(one.stream_id, one.detail) for one in findings] == [
+        ("order-1", "it is tombstoned, and has events"),
+        ("order-2", "it is tombstoned, and has events"),
+    ]
+
+
+async def test_events_that_subscribers_do_not_see_though_their_stream_is_open_are_found(
+    altered: _Altered,
+) -> None:
+    altered.visible = without(2)
+
+    findings = (await verify_log(altered)).findings
+
+    assert [(one.stream_id, one.detail) for one in findings] == [
+        ("order-1", "it is open, and subscribers see 2 of its 3 events"),
+    ]
+
+
+async def test_events_that_subscribers_see_though_their_stream_is_archived_are_found(
+    altered: _Altered,
+) -> None:
+    altered.info = lambda info: msgspec.structs.replace(info, state=StreamState.ARCHIVED)
+
+    assert (await verify_log(altered)).counts == {"stream": 2}
+
+
+async def test_what_is_appended_meanwhile_is_not_wrong(
+    altered: _Altered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = altered.read_streams
+
+    async def appended_before(**options: Any) -> tuple[StreamInfo, ...]:
+        await appended(altered, "order-1", new_event())
+        await appended(altered, "order-3", new_event())
+        return await look(**options)
+
+    monkeypatch.setattr(altered, "read_streams", appended_before)
+
+    assert (await verify_log(altered)).counts == {}
 
 
 async def test_findings_are_counted_past_those_that_are_kept(storage: MemoryStorage) -> None:

@@ -17,12 +17,14 @@ from headwater.operations.findings import Finding, Findings, Problem
 from headwater.operations.listing import all_streams
 from headwater.operations.progress import Progress, no_progress
 from headwater.operations.unique_ids import IdCheck
-from headwater.ports.log import WHOLE_LOG, LogFilter, StoredEvent, StreamInfo
+from headwater.ports.log import WHOLE_LOG, LogFilter, StoredEvent, StreamInfo, StreamState
 from headwater.ports.storage import Storage
 from headwater.serialization.codec import EventCodec
 from headwater.serialization.personal.sealed_storage import SealedStorage, as_stored
 
 PAGE_EVENTS: Final = 2000
+
+_VISIBLE: Final = LogFilter(internal=True)
 
 _decode_json: Final = msgspec.json.Decoder(msgspec.Raw).decode
 
@@ -53,11 +55,13 @@ async def verify_log(
 
     Positions ascend, `recorded_at` never falls, ids are unique, versions are contiguous in each
     stream from its first one that is there, each stream reads as it stands in the log, what is
-    known of streams fits, every tag finds its events, and all data is JSON; with *codec* it is
-    also read as its type. A storage that has the keys of personal data (`SealedStorage`) is read as
-    it stands, and what can't be decrypted is a finding. Memory grows by 8 bytes per event and some
-    200 per stream and tag. The storage may be in use; a stream that is truncated meanwhile can
-    look wrong. With *every*, each event of an unknown type is a finding, not only the first.
+    known of streams fits, subscribers see the events of open streams and no others, the tags of
+    events find those that have them and no others, and all data is JSON; with *codec* it is also
+    read as its type. A storage that has the keys of personal data (`SealedStorage`) is read as
+    it stands, and what can't be decrypted is a finding. With *every*, each event of an unknown type
+    is a finding, not only the first. Memory grows by 8 bytes per event and some 200 per stream and
+    tag. The storage may be in use; a stream that is truncated, archived or restored meanwhile can
+    look wrong.
 
     Raises:
         StorageError: the storage can't be read.
@@ -88,6 +92,7 @@ class _Verification:
         self._findings = Findings(every=every)
         self._streams: dict[str, _Stream] = {}
         self._tags: Counter[str] = Counter()
+        self._visible: Counter[str] = Counter()
         self._ids = IdCheck()
         self._events = 0
         self._position = self._recorded_at = 0
@@ -106,6 +111,8 @@ class _Verification:
             self._findings.add(Problem.HEAD, f"the head is {head}", position=self._position)
         if self._ids.find():
             await self._name_repeated_ids(head)
+        async for events in self._pages(_VISIBLE, head):
+            self._visible.update(event.stream_id for event in events)
         await self._look_at_streams(head)
         await self._look_at_tags(head)
         self._progress(head, head)
@@ -214,6 +221,7 @@ class _Verification:
             if read is not None:
                 self._wrong(info, "it has events that the log does not show")
             return
+        self._look_at_state(info, there)
         if read is None or (read.events, read.digest) != (there.events, there.digest):
             self._wrong(info, "read as a stream it has other events than in the log")
         if info.first_version != there.first_version:
@@ -223,6 +231,24 @@ class _Verification:
             )
         if info.version < there.version:
             self._wrong(info, f"its version is {info.version}, the log has {there.version}")
+        elif info.version > there.version:
+            await self._look_at_last(info)
+
+    def _look_at_state(self, info: StreamInfo, there: _Stream) -> None:
+        if info.state is StreamState.TOMBSTONED:
+            self._wrong(info, "it is tombstoned, and has events")
+        visible = self._visible[info.stream_id]
+        is_hidden = info.state in (StreamState.ARCHIVED, StreamState.TOMBSTONED)
+        if visible != (0 if is_hidden else there.events):
+            seen = f"subscribers see {visible} of its {there.events} events"
+            self._wrong(info, f"it is {info.state.value}, and {seen}")
+
+    async def _look_at_last(self, info: StreamInfo) -> None:
+        # Something is erased from the front of a stream only, so its last event is there.
+        last = await self._storage.read_stream(info.stream_id, backwards=True, limit=1)
+        version = last[0].version if last else 0
+        if version < info.version:
+            self._wrong(info, f"its version is {info.version}, its last event has {version}")
 
     async def _read(self, stream_id: str, head: int) -> _Stream | None:
         """Return the stream as reading it shows it, None without an event up to *head*."""
@@ -251,6 +277,6 @@ class _Verification:
             where = LogFilter(tags=frozenset((tag,)), internal=True, archived=True)
             found = 0
             async for events in self._pages(where, head):
-                found += sum(tag in event.tags for event in events)
+                found += len(events)
             if found != wanted:
                 self._findings.add(Problem.TAG, f"{tag!r} finds {found} events, {wanted} have it")
