@@ -1,6 +1,8 @@
 """``subscription list`` and ``projection rebuild``."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 
 from headwater.ports.changes import Changes, CheckpointMove, RowChange
 from headwater.ports.rows import CollectionSpec
@@ -105,3 +107,47 @@ def test_what_the_app_does_not_have_and_a_subscriber_are_refused(shop: Shop) -> 
     assert (unknown.code, subscriber.code) == (2, 2)
     assert "sales.summaries" in unknown.err
     assert "does again all that it did" in subscriber.err
+
+
+def test_a_mistyped_collection_is_refused_and_nothing_begins_again(shop: Shop) -> None:
+    asyncio.run(run_some(shop))
+
+    ran = shop.run(
+        "projection", "rebuild", "sales.summaries", *APP, "--collection", "sales_sumary", "--yes"
+    )
+
+    assert (ran.code, ROWS in ran.err) == (2, True)
+    assert asyncio.run(rows_and_checkpoints(shop)) == (2, [4, 0])
+
+
+def test_rows_that_were_dropped_by_hand_are_built_again(shop: Shop) -> None:
+    asyncio.run(run_some(shop))
+    with closing(sqlite3.connect("reports.db")) as connection, connection:
+        connection.execute("DELETE FROM headwater_collections")
+
+    ran = shop.run("--json", "projection", "rebuild", "sales.summaries", *APP, "--yes")
+
+    assert (ran.code, ran.object["rows_deleted"]) == (0, 0)
+    assert ran.object["collections"] == ""
+
+
+def test_rows_of_several_projections_are_deleted_by_their_name_only(shop: Shop) -> None:
+    asyncio.run(run_some(shop))
+    code = (shop.folder / "clishop.py").read_text()
+    another = """
+@sales.projection(database="reports")
+class MoreSummaries(Projection[Summary]):
+    @applies
+    def placed(self, event: OrderPlaced, row: Summary | None) -> Summary | None:
+        return row
+
+
+def shop() -> App:"""
+    (shop.folder / "clishop.py").write_text(code.replace("def shop() -> App:", another))
+    command = ("projection", "rebuild", "sales.summaries", *APP, "--yes")
+
+    unnamed = shop.run(*command)
+    named = shop.run(*command, "--collection", ROWS)
+
+    assert (unnamed.code, "sales.more-summaries" in unnamed.err) == (2, True)
+    assert named.code == 0

@@ -104,7 +104,9 @@ def rebuild(
                 question = f"Delete all rows of {', '.join(clear)} and build them again?"
                 if not output.confirmed(question, yes=yes):
                     return ExitCode.REFUSED
-            done = await begin_again(log, target, name, collections=clear)
+            done = await begin_again(
+                log, target, name, collections=clear, some_dropped=not collections
+            )
         output.object(
             {
                 "subscription": done.subscription,

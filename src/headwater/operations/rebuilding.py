@@ -23,17 +23,23 @@ class Rebuild(msgspec.Struct, frozen=True):
 
 
 async def begin_again(
-    log: Storage, storage: Storage, subscription: str, *, collections: Sequence[str]
+    log: Storage,
+    storage: Storage,
+    subscription: str,
+    *,
+    collections: Sequence[str],
+    some_dropped: bool = False,
 ) -> Rebuild:
     """Delete the rows of *collections* in *storage* and let *subscription* begin again.
 
     Both are one commit. Workers may run: what one of them has in hand was folded from rows and
     checkpoints that are not there any more, and is refused; it goes on from position 0 within
-    seconds. Until it has caught up, readers see rows missing or as they were.
+    seconds. Until it has caught up, readers see rows missing or as they were. With
+    *some_dropped*, a collection that is not there has no rows to delete.
 
     Raises:
         ConfigurationError: the subscription was never opened in *storage*, or *collections* are
-            none.
+            none, or not there.
         StorageError: one of them can't be used.
     """
     if not collections:
@@ -48,8 +54,12 @@ async def begin_again(
             f"There is no subscription {subscription!r} in this storage: it was never run, or its "
             f"rows are in another one. There are: {known}."
         )
-    # What was never prepared, or dropped by hand, has no rows that could stay.
     prepared = {one.name for one in await storage.collections()}
+    if not some_dropped and (strangers := set(collections) - prepared):
+        raise ConfigurationError(
+            f"There is no collection {', '.join(sorted(strangers))} in this storage; there are: "
+            f"{', '.join(sorted(prepared)) or '(none)'}."
+        )
     clear = tuple(one for one in collections if one in prepared)
     rows = await storage.reset_subscription(subscription, to=BEGINNING, clear=clear)
     return Rebuild(subscription, clear, rows, await log.head())
