@@ -15,9 +15,7 @@ from headwater.ports.rows import CollectionSpec
 from headwater.ports.storage import Checkpoint
 
 _REMOVE_RECEIPTS: Final = "DELETE FROM headwater_receipts WHERE position > ?"
-_RESET: Final = (
-    "UPDATE headwater_checkpoints SET position = ?, event_id = ? WHERE subscription = ?"
-)
+_RESET: Final = "UPDATE headwater_checkpoints SET position = ?, event_id = ? WHERE subscription = ?"
 _PRUNE_RECEIPTS: Final = (
     "DELETE FROM headwater_receipts WHERE (consumer, message_id) IN ("
     "SELECT consumer, message_id FROM headwater_receipts WHERE recorded_at < ? "
