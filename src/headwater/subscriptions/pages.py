@@ -72,10 +72,20 @@ class Pages:
         stored = await self._target.open_subscription(
             self._subscription.name,
             partitions=self._subscription.partitions,
-            start_after=head if self._subscription.from_now else 0,
+            start_after=self._start_after(head),
         )
         self.checkpoints = list(stored)
         return any(map(_was_reset, before, stored))
+
+    def _start_after(self, head: int) -> int:
+        """Return where the subscription starts if it is not stored: not yet, or no more.
+
+        Its checkpoints may be lost under way. One that fills rows begins again then, as they may
+        be lost too; one from now on must not deliver what came before it, nor leave anything out.
+        """
+        if not self._subscription.from_now:
+            return 0
+        return self.lowest.position if self.checkpoints else head
 
     @property
     def lowest(self) -> Checkpoint:
@@ -215,7 +225,9 @@ class Pages:
 
     async def _check_not_outrun(self, partitions: Iterable[int]) -> None:
         stored = await self._target.open_subscription(
-            self._subscription.name, partitions=len(self.checkpoints), start_after=0
+            self._subscription.name,
+            partitions=len(self.checkpoints),
+            start_after=self._start_after(0),
         )
         for partition in partitions:
             expected, actual = self.checkpoints[partition].position, stored[partition].position
