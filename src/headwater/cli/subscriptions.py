@@ -1,4 +1,4 @@
-"""``headwater subscription list`` and ``headwater projection rebuild``."""
+"""``headwater subscription`` and ``headwater projection rebuild``."""
 
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from headwater.cli import subscription_types
 from headwater.cli.options import AppName, Url, UrlArgument, Yes, named
 from headwater.cli.outcome import ExitCode
 from headwater.cli.output import Output
@@ -21,11 +22,11 @@ _COLUMNS = ("storage", "subscription", "partitions", "lowest", "furthest", "lag"
 def add_to(program: typer.Typer) -> None:
     """Add the commands."""
     subscriptions = typer.Typer(help="Who reads the log, and how far.", no_args_is_help=True)
-    # A callback keeps the name of a group's only command.
-    subscriptions.callback()(_group)
     subscriptions.command("list")(list_subscriptions)
+    subscriptions.command("drop-types")(subscription_types.drop)
     program.add_typer(subscriptions, name="subscription")
     projections = typer.Typer(help="Rows computed from the log.", no_args_is_help=True)
+    # A callback keeps the name of a group's only command.
     projections.callback()(_group)
     projections.command("rebuild")(rebuild)
     program.add_typer(projections, name="projection")

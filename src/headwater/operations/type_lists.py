@@ -7,7 +7,7 @@ import msgspec
 
 from headwater.errors import ConfigurationError, ConflictError
 from headwater.ports.changes import Changes, RowChange
-from headwater.ports.rows import CollectionSpec
+from headwater.ports.rows import ROWS_MAX, CollectionSpec, RowQuery
 from headwater.ports.storage import Storage
 
 TYPE_LISTS: Final = CollectionSpec("headwater_subscriptions", ("types",))
@@ -59,6 +59,14 @@ async def write_types(
     return True
 
 
+async def bound_subscriptions(storage: Storage) -> frozenset[str]:
+    """Return the subscriptions of which *storage* has types, at most `ROWS_MAX`."""
+    if not await _prepared(storage):
+        return frozenset()
+    rows = await storage.find_rows(TYPE_LISTS.name, RowQuery(limit=ROWS_MAX))
+    return frozenset(row.key for row in rows)
+
+
 async def drop_types(storage: Storage, subscription: str, names: Collection[str]) -> StoredTypes:
     """Let workers pass over the types *names*, which no code will want again; return the rest.
 
@@ -68,7 +76,7 @@ async def drop_types(storage: Storage, subscription: str, names: Collection[str]
         ConfigurationError: the subscription has no such type.
         StorageError: the storage can't be used.
     """
-    prepared = any(spec.name == TYPE_LISTS.name for spec in await storage.collections())
+    prepared = await _prepared(storage)
     while True:
         before = await read_types(storage, subscription) if prepared else StoredTypes({}, 0)
         if strangers := sorted(set(names) - before.types.keys()):
@@ -79,6 +87,10 @@ async def drop_types(storage: Storage, subscription: str, names: Collection[str]
         rest = {name: version for name, version in before.types.items() if name not in names}
         if await write_types(storage, subscription, rest, over=before):
             return await read_types(storage, subscription)
+
+
+async def _prepared(storage: Storage) -> bool:
+    return any(spec.name == TYPE_LISTS.name for spec in await storage.collections())
 
 
 _decode = msgspec.json.Decoder(_Row).decode
