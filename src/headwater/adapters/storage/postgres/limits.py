@@ -17,9 +17,9 @@ GROUP_BYTES_MAX: Final = 8 * 1024 * 1024
 """A transaction takes no commit more that would bring it above so many bytes of data, headers,
 row data and outcomes. One that is larger goes alone."""
 
-COMMIT_BYTES_MAX: Final = 128 * 1024 * 1024
-"""The most bytes of data, headers, row data and outcomes of one commit; one message to the server
-can't be longer than 1 GiB, and a server that is busy with one can't do much else."""
+COMMIT_BYTES_MAX: Final = 64 * 1024 * 1024
+"""The most bytes of data, headers, row data and outcomes of one commit. One message to the server
+can't be longer than 1 GiB, and one by one it takes the server half a minute to take that apart."""
 
 TRIES_MAX: Final = 3
 """How often a commit is tried by itself that others were in the way of."""
