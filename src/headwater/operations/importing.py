@@ -37,7 +37,8 @@ async def import_log(target: Storage, path: Path, *, progress: Progress = no_pro
     Events keep their positions, versions, ids and times, holes included, and streams their
     states; the head becomes that of the export. The target must be empty, or hold the
     beginning of this export from an import that was cut off. Each chunk of the file is checked
-    against its digest, written, read back and compared. Memory stays flat.
+    against its digest, written, read back and compared, those that are there already too; only what
+    its stream has let go of since may be missing. Memory stays flat.
 
     Raises:
         ExportFileError: the file is damaged, unfinished, or no export.
