@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -47,7 +47,7 @@ class Process:
 
 
 @contextmanager
-def process(release: str, url: str, *, subscribe: bool = True) -> Iterator[Process]:
+def process(release: str, url: str, *, subscribe: bool = True) -> Generator[Process]:
     """Run a release until the end of the block."""
     arguments = ["-m", "tests.releases.running", release, url]
     with subprocess.Popen(
