@@ -113,10 +113,9 @@ class EventStore(StreamKeeper):
             await self.storage.open()
             return
         async with AsyncExitStack() as opened:
-            await opened.enter_async_context(personal)
             opened.push_async_callback(self.storage.close)
             await self.storage.open()
-            await personal.check(self.storage)
+            await personal.open(beside=(self.storage,))
             opened.pop_all()
 
     async def close(self) -> None:

@@ -45,6 +45,27 @@ async def test_a_mistyped_key_store_is_refused_at_the_start_by_both_names(cellar
         assert await emails(store) == ["ada@example.org"]
 
 
+async def test_the_ledger_and_a_key_store_of_somebody_else_learn_nothing_of_each_other(
+    cellar: Cellar,
+) -> None:
+    other = Cellar(cellar.place / "other")
+    other.place.mkdir()
+    async with cellar.store() as store:
+        await register(store, "ada")
+    async with other.personal_data() as theirs:
+        await theirs.forget("bob")
+    async with cellar.personal_data() as ours:
+        await ours.forget("eve")
+
+    mixed = cellar.personal_data(keys=SqliteKeyStore(other.keys_file))
+    with pytest.raises(KeyStoreMismatchError):
+        await cellar.store(mixed).open()
+
+    assert [line.subject for line in await cellar.ledger.entries()] == ["eve"]
+    async with other.personal_data() as theirs:
+        assert [line.subject for line in await theirs.forgotten()] == ["bob"]
+
+
 async def test_an_empty_key_store_beside_sealed_data_is_refused(cellar: Cellar) -> None:
     async with cellar.store() as store:
         await register(store, "ada")

@@ -48,13 +48,12 @@ class Run:
         """
         around = wiring.around
         async with AsyncExitStack() as opened:
-            if around.personal is not None:
-                await opened.enter_async_context(around.personal)
             for storage in storages:
                 opened.push_async_callback(storage.close)
                 await storage.open()
-                if around.personal is not None:
-                    await around.personal.check(storage)
+            if around.personal is not None:
+                await around.personal.open(beside=storages)
+                opened.push_async_callback(around.personal.close)
             await wiring.units.prepare(
                 aggregates=wiring.types.aggregates, models=wiring.types.models
             )

@@ -52,7 +52,8 @@ def forgotten(context: typer.Context, *, app: AppName = None) -> None:
     """Show the ledger: who was forgotten, when, by whom and why."""
 
     async def work(output: Output, place: Place) -> None:
-        async with _keys(place) as keys:
+        keys = _keys(place)
+        async with place.opened_to_read():
             output.rows(_COLUMNS, [_shown(line) for line in await keys.forgotten()])
 
     perform(context, work, url=None, app=app)

@@ -103,9 +103,11 @@ class Place:
             if keys is None:
                 yield storage
                 return
-            async with keys:
-                await keys.check_noted(storage)
+            await keys.open(beside=(storage,))
+            try:
                 yield keys.around(storage)
+            finally:
+                await keys.close()
 
     def _storage(self, *, new: bool) -> Storage:
         if self.url is None:

@@ -73,25 +73,32 @@ class PersonalData:
 
     # --------------------------------------------------------------------- open and close
 
-    async def open(self) -> None:
-        """Open the key store, and apply the ledger to it (see `reapply`).
+    async def open(self, *, beside: Collection[Storage] = ()) -> None:
+        """Open the key store, check the open storages *beside* it, and apply the ledger.
+
+        The ledger comes last (see `reapply`): it must not go to a key store of somebody else.
 
         Raises:
+            KeyStoreMismatchError: a storage is written with other keys (see `check`).
             KeyStoreError: key store or ledger can't be used.
         """
         async with self._opening:
-            if not self._open_for:
-                await self._open()
+            try:
+                if not self._open_for:
+                    await self._open()
+                for storage in beside:
+                    await self.check(storage)
+                if not self._open_for:
+                    await self.reapply()
+            except BaseException:
+                if not self._open_for:
+                    await self._close()
+                raise
             self._open_for += 1
 
     async def _open(self) -> None:
-        try:
-            await self._store.open()
-            await self.reapply()
-            own = await self._ring.key(DIGEST_SUBJECT)
-        except BaseException:
-            await self._close()
-            raise
+        await self._store.open()
+        own = await self._ring.key(DIGEST_SUBJECT)
         self._digest_key = own.derived(b"digest")
         self._binding = Binding(own.name, repr(self._store))
 
@@ -128,7 +135,9 @@ class PersonalData:
             KeyStoreError: the key store can't be asked.
             StorageError: the storage can't be read.
         """
-        if await self.check_noted(storage):
+        noted = await noted_binding(as_stored(storage))
+        if noted is not None:
+            check_same(noted, self._bound())
             return
         subjects = await subjects_in(as_stored(storage))
         known = await self._store.get(subjects)
@@ -136,13 +145,6 @@ class PersonalData:
         if strangers and all(key.wrapped is None for key in known.values()):
             problem = f"it has a key for none of those in the log, such as {min(strangers)!r}"
             raise KeyStoreMismatchError(self._bound().where, bound_to="another", problem=problem)
-
-    async def check_noted(self, storage: Storage) -> bool:
-        """Compare what *storage* notes, or return False for nothing; raises as `check`."""
-        noted = await noted_binding(as_stored(storage))
-        if noted is not None:
-            check_same(noted, self._bound())
-        return noted is not None
 
     async def adopt(self, storage: Storage) -> Binding | None:
         """Note in *storage* that it is written with these keys from now on; return what it noted.
