@@ -198,11 +198,11 @@ class Outbox:
 
     def _new(self, codec: EventCodec, event: object, envelope: Envelope) -> NewEvent:
         given = event if isinstance(event, EventData) else EventData(event)
-        if isinstance(given.payload, Request):
+        cls: type[Any] = type(given.payload)
+        if issubclass(cls, Request):
             raise MessageTypeError(
-                f"{type(given.payload).__name__} is a request, not an event: an outbox would store "
-                f"it, and nobody would handle it. Send it, or stage an event that says what "
-                f"happened."
+                f"{cls.__name__} is a request, not an event: an outbox would store it, and nobody "
+                f"would handle it. Send it, or stage an event that says what happened."
             )
         return envelope.enclose(
             given.payload,
