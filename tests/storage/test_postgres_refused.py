@@ -278,6 +278,32 @@ async def test_who_is_not_let_in_is_told_why_and_no_secret(
     assert SECRET not in caplog.text
 
 
+async def test_who_was_let_in_before_waits_while_the_server_refuses(
+    postgres: PostgresServer, postgres_database: str
+) -> None:
+    name = postgres_database.rpartition("/")[2]
+    settings = replace(PostgresSettings.from_url(postgres_database), auto_migrate=True)
+    operator = await asyncpg.connect(postgres.url())
+    async with opened(settings) as storage:
+        await storage.commit(appending("order-1", new_event()))
+        # As while a database is restored beside the old one, which it then takes the name of.
+        await operator.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        await operator.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = $1", name
+        )
+        commit = asyncio.create_task(storage.commit(appending("order-1", new_event())))
+        reading = asyncio.create_task(storage.head())
+        for rename in (f"{name} RENAME TO {name}_away", f"{name}_away RENAME TO {name}"):
+            done, _ = await asyncio.wait([commit, reading], timeout=0.2)
+            assert not done
+            await operator.execute(f"ALTER DATABASE {rename}")
+        await operator.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
+        assert (await commit).position == 2
+        assert await reading in (1, 2)
+    await operator.close()
+
+
 async def test_a_password_that_changes_is_asked_for_again(guarded: PostgresServer) -> None:
     passwords = [SECRET]
 

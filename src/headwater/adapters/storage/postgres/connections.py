@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 
-from headwater.adapters.storage.postgres.failures import is_lost, translated
+from headwater.adapters.storage.postgres.failures import is_lost, is_refused, translated
 from headwater.adapters.storage.postgres.settings import PostgresSettings
+from headwater.errors import StorageUnavailableError
 
 if TYPE_CHECKING:
     Connection: TypeAlias = asyncpg.Connection[asyncpg.Record]
@@ -35,15 +36,19 @@ _ANY: Final = SessionAttribute.any
 _READ_WRITE: Final = SessionAttribute.read_write
 
 
-async def connect(settings: PostgresSettings) -> Connection:
+async def connect(settings: PostgresSettings, *, first: bool = False) -> Connection:
     """Return a new connection on which ids are 16 bytes and JSON is text.
 
     Of several hosts it is to the first that can be written to. Behind PgBouncer no statement is
     prepared by name and nothing is set for the session.
 
+    A server that refuses the *first* connection is told of wrongly. One that took such a
+    connection before is being restored, or has this user locked out: it may pass.
+
     Raises:
-        StorageUnavailableError: the server can't be reached, or takes no connections.
-        StorageError: it refuses this one; the error says why.
+        ConfigurationError: the server refuses the first connection.
+        StorageUnavailableError: it can't be reached, or takes no connections.
+        StorageError: it can't be used; the error says why.
     """
     tls = await asyncio.to_thread(_tls, settings)
     try:
@@ -55,7 +60,10 @@ async def connect(settings: PostgresSettings) -> Connection:
             )
             return connection
     except Exception as error:
-        raise translated(error, settings) from error
+        told = translated(error, settings)
+        if is_refused(error) and not first:
+            told = StorageUnavailableError(str(told), where=settings.where)
+        raise told from error
 
 
 def _watch(connection: Any, seconds: float) -> None:

@@ -29,7 +29,7 @@ _STANDBY: Final = "25006"
 _FORBIDDEN: Final = "42501"
 _WAITED: Final = ("55P03", "40P01", "40001", "57014")
 _NO_TABLES: Final = ("42P01", "3F000", "42883", "42703")
-_REFUSED: Final = ("28000", "28P01", "3D000")
+_REFUSED: Final = ("28000", "28P01", "3D000", "55000")
 _CORRUPT: Final = ("XX001", "XX002")
 _TOO_OLD: Final = "HW003"
 _TEXT: Final = ("22021", "22P05", "22P02")
@@ -53,6 +53,11 @@ def is_lost(error: BaseException) -> bool:
         return not isinstance(error, ValueError)
     refused = TimeoutError | ssl.SSLCertVerificationError
     return isinstance(error, OSError) and not isinstance(error, refused)
+
+
+def is_refused(error: BaseException) -> bool:
+    """Return whether the server takes no connection of this user to this database."""
+    return code_of(error) in _REFUSED
 
 
 def is_contended(error: BaseException) -> bool:

@@ -230,7 +230,7 @@ AS $$ BEGIN RAISE EXCEPTION 'newer than the code that calls' USING ERRCODE = 'HW
 
 
 async def _connected(settings: PostgresSettings, work: Read[SchemaStatus]) -> SchemaStatus:
-    connection = await connect(settings)
+    connection = await connect(settings, first=True)
     try:
         return await work(connection)
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:

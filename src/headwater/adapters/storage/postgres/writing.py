@@ -34,6 +34,7 @@ class WritingConnection:
     def __init__(self, settings: PostgresSettings) -> None:
         self._settings = settings
         self._connection: Connection | None = None
+        self._was_connected = False
         self._statements: dict[str, Any] = {}
 
     async def get(self) -> Connection:
@@ -44,11 +45,11 @@ class WritingConnection:
         """
         if self._connection is None or self._connection.is_closed():
             self._connection, self._statements = None, {}
-            connection = await connect(self._settings)
+            connection = await connect(self._settings, first=not self._was_connected)
             if not self._settings.pooled_by_pgbouncer:
                 with let_go_of(connection):
                     await connection.execute(_DURABLE)
-            self._connection = connection
+            self._connection, self._was_connected = connection, True
         return self._connection
 
     async def call(self, sql: str, values: Sequence[Any]) -> asyncpg.Record:
