@@ -198,8 +198,8 @@ class Outbox:
 
     def _new(self, codec: EventCodec, event: object, envelope: Envelope) -> NewEvent:
         given = event if isinstance(event, EventData) else EventData(event)
-        cls: type[Any] = type(given.payload)
-        if issubclass(cls, Request):
+        cls = given.payload.__class__
+        if Request in cls.__mro__:
             raise MessageTypeError(
                 f"{cls.__name__} is a request, not an event: an outbox would store it, and nobody "
                 f"would handle it. Send it, or stage an event that says what happened."
