@@ -131,9 +131,11 @@ async def test_the_rows_of_a_projection_count_each_event_once_in_any_release(
     assert await new.count("1") == 3
 
 
-async def test_an_idle_worker_does_not_move_checkpoints_past_what_it_does_not_know(
-    release: Make, storage: Storage
+async def test_an_idle_worker_does_not_come_past_what_it_does_not_know(
+    release: Make, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name in ("NEWS_SECONDS", "LOOK_SECONDS"):
+        monkeypatch.setattr(runner, name, 1000.0)
     old, new = release(Placed), release(PlacedToday, Shipped)
     await old.append(Placed("1"))
     outdated = old.worker()
@@ -143,6 +145,7 @@ async def test_an_idle_worker_does_not_move_checkpoints_past_what_it_does_not_kn
     position = await new.append(Shipped("1"))
 
     await until(outdated, SubscriptionState.WAITING)
+    assert outdated.status().position < position
     await old.stop()
 
     (stored,) = await storage.subscriptions()

@@ -111,7 +111,12 @@ class Pages:
         """
         arrivals, scanned_to, failure = self._decode(page)
         batches = self._deal(arrivals, scanned_to)
-        failed = await self._work(batches) if batches else None
+        failed = None
+        if batches:
+            failed = await self._work(batches)
+        elif failure is None:
+            # No commit was guarded, and what was passed over may be another release's.
+            await self.types.check_unchanged()
         failed = failed or failure
         if failed is not None:
             # Lay nothing to an event that another worker has done meanwhile: its effects may be
