@@ -82,22 +82,22 @@ def _form_with_sets(plain_of: Callable[[Any], Any], decode: Callable[[str | byte
     # An encoder with an order would do for strings and numbers only: it compares the members,
     # which enums, records and mixed types don't support, and of sets it means subsets.
     def encode(value: Any) -> bytes:
-        return ENCODER.encode(_ordered(value, plain_of(value)))
+        return ENCODER.encode(with_ordered_sets(value, plain_of(value)))
 
     def canonical(value: Any) -> bytes:
-        return _SORTED.encode(_ordered(value, plain_of(value)))
+        return _SORTED.encode(with_ordered_sets(value, plain_of(value)))
 
     return Form(encode, decode, canonical)
 
 
-def _ordered(value: object, plain: object) -> Any:
+def with_ordered_sets(value: object, plain: object) -> Any:
     """Sort in *plain*, the JSON form of *value*, what stands for the members of sets."""
     if isinstance(plain, list | tuple):
         shown = typing.cast("Sequence[Any]", plain)
         members = _members(value)
         if len(members) != len(shown):
             return shown
-        ordered: list[Any] = [*map(_ordered, members, shown)]
+        ordered: list[Any] = [*map(with_ordered_sets, members, shown)]
         if isinstance(value, set | frozenset):
             ordered.sort(key=_SORTED.encode)
         return ordered
@@ -105,7 +105,7 @@ def _ordered(value: object, plain: object) -> Any:
         entries = typing.cast("dict[str, Any]", plain)
         for name, part in _entries(value, entries):
             if name in entries:
-                entries[name] = _ordered(part, entries[name])
+                entries[name] = with_ordered_sets(part, entries[name])
         return entries
     return plain
 

@@ -1,7 +1,10 @@
 """The digest of what folds a stream: of its code, and of the forms of its state and events."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from enum import Enum
 from functools import partial
 from hashlib import blake2b
 from types import CodeType, FunctionType, MethodType
@@ -11,7 +14,12 @@ import msgspec
 
 from headwater.serialization.codec import EventCodec
 from headwater.serialization.contract.schemas import schema_of
-from headwater.serialization.foreign import is_pydantic_class, is_record_class
+from headwater.serialization.foreign import (
+    is_pydantic_class,
+    is_pydantic_model,
+    is_record_class,
+)
+from headwater.serialization.sameness import fields_of
 
 _DIGEST_BYTES: Final = 8
 _ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")
@@ -41,8 +49,7 @@ def fold_digest(
         *_upcaster_texts(events, codec),
         *map(_text_of, functions),
     ]
-    # An address in a text is another one in every process.
-    text = _ADDRESS.sub("", "".join(f"{len(part)}:{part}" for part in parts))
+    text = "".join(f"{len(part)}:{part}" for part in parts)
     return blake2b(text.encode(), digest_size=_DIGEST_BYTES).hexdigest()
 
 
@@ -62,7 +69,8 @@ def _form_text(of: Any) -> str:
         schema = schema_of(of)
     else:
         schema = schema_of(msgspec.defstruct("Whole", [("whole", of)]))
-    return f"{of!r} {msgspec.json.encode(schema, order='sorted').decode()}"
+    name = _ADDRESS.sub("", repr(of))
+    return f"{name} {msgspec.json.encode(schema, order='sorted').decode()}"
 
 
 def _upcaster_texts(events: Iterable[type], codec: EventCodec) -> list[str]:
@@ -98,14 +106,35 @@ def _text_of(value: object, around: tuple[object, ...] = ()) -> str:
     if isinstance(value, partial):
         called = cast("Any", value)
         return f"partial({texts((called.func, called.args, called.keywords))})"
-    if isinstance(value, frozenset | set):
-        members = sorted(_text_of(each, around) for each in cast("set[object]", value))
+    if isinstance(value, AbstractSet):
+        members = sorted(texts((each,)) for each in cast("AbstractSet[object]", value))
         return f"{{{','.join(members)}}}"
-    if isinstance(value, tuple | list):
-        return f"({texts(cast('Sequence[object]', value))})"
-    if isinstance(value, dict):
-        return f"{{{texts(cast('dict[object, object]', value).items())}}}"
-    return repr(value)
+    if isinstance(value, tuple | list | deque):
+        return f"({texts(cast('Iterable[object]', value))})"
+    if isinstance(value, Mapping):
+        return f"{{{texts(cast('Mapping[object, object]', value).items())}}}"
+    # What the repr of these shows of a set is in the order of its hashes.
+    parts = _parts_of(value)
+    if parts is not None:
+        return f"{type(value).__qualname__}({texts(parts)})"
+    # Members of a set are sorted by it: an address is another one in every process.
+    return _ADDRESS.sub("", repr(value))
+
+
+def _parts_of(value: object) -> Iterable[object] | None:
+    """Return what an enum's member or a record holds, None if *value* is neither."""
+    if isinstance(value, type):
+        return None
+    if isinstance(value, Enum):
+        return value.name, value.value
+    kind: type[Any] = type(value)
+    if is_pydantic_model(kind):
+        model: Any = value
+        return model.__dict__, model.__pydantic_extra__, model.__pydantic_private__
+    names = fields_of(kind)
+    if names is None:
+        return None
+    return [(name, getattr(value, name)) for name in names if hasattr(value, name)]
 
 
 def _closure_of(function: FunctionType) -> Iterator[object]:

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import inspect
 
 from headwater.serialization.foreign import is_pydantic_class, is_pydantic_model
+from headwater.serialization.forms import with_ordered_sets
 
 Schema = dict[str, Any]
 
@@ -199,8 +200,9 @@ def _default(field: inspect.Field) -> Schema:
     if value is msgspec.UNSET:
         return {}
     try:
+        plain = with_ordered_sets(value, msgspec.to_builtins(value, str_keys=True))
         # As text and back, so that a document that was read again is equal.
-        return {"default": msgspec.json.decode(msgspec.json.encode(value))}
+        return {"default": msgspec.json.decode(msgspec.json.encode(plain))}
     except (TypeError, ValueError, msgspec.MsgspecError):
         return {}
 
@@ -209,13 +211,20 @@ def _default(field: inspect.Field) -> Schema:
 
 
 def _pydantic_schema(cls: Any) -> Schema:
-    if is_pydantic_model(cls):
-        schema = cls.model_json_schema(by_alias=True, mode="validation")
-    else:
-        # Only who has a pydantic class gets here.
-        from pydantic import TypeAdapter  # noqa: PLC0415
+    # Only who has a pydantic class gets here.
+    from pydantic import TypeAdapter  # noqa: PLC0415
+    from pydantic.json_schema import GenerateJsonSchema  # noqa: PLC0415
 
-        schema = TypeAdapter(cls).json_schema(by_alias=True, mode="validation")
+    class Ordered(GenerateJsonSchema):
+        def encode_default(self, dft: Any) -> Any:
+            return with_ordered_sets(dft, super().encode_default(dft))
+
+    schema: Schema
+    if is_pydantic_model(cls):
+        schema = cls.model_json_schema(by_alias=True, mode="validation", schema_generator=Ordered)
+    else:
+        adapter: TypeAdapter[Any] = TypeAdapter(cls)
+        schema = adapter.json_schema(by_alias=True, mode="validation", schema_generator=Ordered)
     return _inlined(cast("Schema", _bare(schema)))
 
 
