@@ -324,11 +324,12 @@ class TagConditionError(ConflictError):
 class DuplicateValueError(StorageError):
     """A row would repeat the value of a unique field."""
 
-    def __init__(self, collection: str, field: str, value: object, key: str) -> None:
+    def __init__(
+        self, collection: str, field: str, value: object, key: str, advice: str = ""
+    ) -> None:
         self.collection, self.field, self.value, self.key = collection, field, value, key
-        super().__init__(
-            f"{collection!r}: {field} {value!r} is taken already, so row {key!r} can't have it."
-        )
+        problem = f"{field} {value!r} is taken already, so row {key!r} can't have it."
+        super().__init__(f"{collection!r}: {problem} {advice}".rstrip())
 
 
 class IdempotencyConflictError(StorageError):

@@ -6,7 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from headwater.adapters.storage.postgres import PostgresSettings, PostgresStorage
-from headwater.errors import StorageError
+from headwater.errors import DuplicateValueError
+from headwater.ports.changes import Committed
 from headwater.ports.rows import CollectionSpec, Comparison, Condition, IndexedField, IndexKind
 from headwater.ports.storage import Storage
 from headwater.testing.conformance.builders import (
@@ -94,7 +95,52 @@ async def test_old_code_that_begins_anew_leaves_what_new_code_relies_on(
     await old.commit(writing(row("orders", "1", "ada", data='{"state":"sent","email":"a@x"}')))
 
     assert await in_state(new, "sent") == ["1"]
-    with pytest.raises(StorageError, match=r"orders\.email"):
+    with pytest.raises(DuplicateValueError, match="this code does not name"):
         await old.commit(writing(row("orders", "2", "bob", data='{"email":"a@x"}')))
     await old.commit(appending("order-1", new_event()))
     assert list(await new.collections()) == list(await old.collections())
+
+
+LONG = "x" * 63
+
+
+@pytest.mark.parametrize(
+    ("field", "json", "value"),
+    [
+        (EMAIL, '"a@x"', "a@x"),
+        (IndexedField("age", IndexKind.INTEGER, unique=True), "7", 7),
+        (IndexedField("b", IndexKind.BYTES, unique=True), '"AP8="', "AP8="),
+        (IndexedField(LONG, IndexKind.TEXT, unique=True), '"a@x"', "a@x"),
+    ],
+)
+async def test_what_was_unique_once_is_told_as_taken_with_the_row_and_the_way_out(
+    old: PostgresStorage, field: IndexedField, json: str, value: object
+) -> None:
+    before = CollectionSpec("people", ("id", field.name), (field,))
+    plain = replace(before, indexed=())
+    data = f'{{"{field.name}":{json}}}'
+    await old.prepare_collections([before])
+    await old.prepare_collections([plain])
+    await old.commit(writing(row("people", "1", data=data)))
+
+    # One commit fails; those that wait with it don't.
+    results = await commit_all(
+        old,
+        [
+            appending("order-1", new_event()),
+            writing(row("people", "2"), row("people", "3", data=data)),
+            writing(row("people", "4")),
+        ],
+    )
+
+    assert [type(one) for one in results] == [Committed, DuplicateValueError, Committed]
+    refused = results[1]
+    assert isinstance(refused, DuplicateValueError)
+    told = (refused.collection, refused.field, refused.value, refused.key)
+    assert told == ("people", field.name, value, "3")
+    assert "indexed, not unique" in str(refused)
+
+    # The way out that it names.
+    await old.prepare_collections([replace(plain, indexed=(replace(field, unique=False),))])
+    await old.prepare_collections([plain])
+    await old.commit(writing(row("people", "3", data=data)))

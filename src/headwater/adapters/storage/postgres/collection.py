@@ -149,6 +149,12 @@ def column_of(field: str) -> str:
     return identifier(f"ix_{field}")
 
 
+def index_name(collection: str, field: str) -> str:
+    """Return the name of the index that *field* of a collection is found by."""
+    # A "." can't be in either name, so that no two indexes get one name.
+    return identifier(f"rows_{collection}.{field}")
+
+
 def column_type(field: IndexedField) -> str:
     """Return the type of the column that *field* is found by, with its collation."""
     kind = COLUMN_TYPES[field.kind]

@@ -12,6 +12,7 @@ from headwater.adapters.storage.postgres.collection import (
     column_of,
     column_type,
     identifier,
+    index_name,
 )
 from headwater.adapters.storage.postgres.connections import Connection
 from headwater.adapters.storage.postgres.index_values import value_in
@@ -20,7 +21,7 @@ from headwater.errors import ConfigurationError
 from headwater.ports.rows import CollectionSpec, IndexedField
 
 DDL_SECONDS_MAX: Final = 3600.0
-"""How long one statement may take that makes a table or an index."""
+"""How long one statement may take that makes a table or an index, or empties a table."""
 
 
 async def stored_collections(connection: Connection, schema: str) -> Sequence[Collection]:
@@ -212,7 +213,7 @@ def _fitting(
         if there is None:
             yield f"ALTER TABLE {collection.table} ADD COLUMN {column} {column_type(field)}"
         if name in known:
-            yield f"DROP INDEX {collection.schema}.{_index_name(collection, name)}"
+            yield f"DROP INDEX {collection.schema}.{index_name(collection.spec.name, name)}"
         else:
             yield _fill(collection, field)
         yield _index(collection, field)
@@ -228,13 +229,8 @@ def _index(collection: Collection, field: IndexedField) -> str:
     column = column_of(field.name)
     # With the key, so that pages of rows come sorted from the index.
     unique, columns = ("UNIQUE ", column) if field.unique else ("", f"{column} NULLS FIRST, key")
-    name = _index_name(collection, field.name)
+    name = index_name(collection.spec.name, field.name)
     return f"CREATE {unique}INDEX {name} ON {collection.table} ({columns})"
-
-
-def _index_name(collection: Collection, field: str) -> str:
-    # A "." can't be in either name, so that no two indexes get one name.
-    return identifier(f"rows_{collection.spec.name}.{field}")
 
 
 def _view(collection: Collection, create: str, shown: Iterable[str]) -> str:

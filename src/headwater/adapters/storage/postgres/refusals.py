@@ -1,13 +1,13 @@
 """What the functions in ``sql/`` answer, as results and errors of the port."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 from uuid import UUID
 
 import msgspec
 
-from headwater.adapters.storage.postgres.collection import Collection
+from headwater.adapters.storage.postgres.collection import Collection, index_name
 from headwater.clock import from_microseconds
 from headwater.errors import (
     CheckpointConflictError,
@@ -22,11 +22,19 @@ from headwater.errors import (
     StreamClosedError,
     TagConditionError,
 )
-from headwater.ports.changes import Append, Appended, Changes, Committed
+from headwater.ports.changes import Append, Appended, Changes, Committed, RowChange
+from headwater.ports.rows import IndexedField
 
 Outcome: TypeAlias = Committed | Exception
 
 TOMBSTONED_ADVICE: Final = "Its events are erased for good; use another stream."
+
+NOT_UNIQUE_ADVICE: Final = (
+    "The storage keeps it unique for other code, though this code does not name it so. Once no "
+    "such code is left, declare the field indexed, not unique, in one release."
+)
+
+_UNIQUE: Final = "23505"
 
 
 class Answer(msgspec.Struct):
@@ -45,6 +53,8 @@ class Answer(msgspec.Struct):
     state: str = ""
     place: int = 0
     code: str = ""
+    constraint: str = ""
+    values: str = ""
     told: Any = None
 
 
@@ -59,8 +69,37 @@ def outcome_of(
         ]
         return Committed(answer.position, tuple(appended))
     if answer.refused == "failed":
-        return _failed(answer, where)
+        return _taken(changes, answer, collections) or _failed(answer, where)
     return _refusal(changes, answer, collections)
+
+
+def _taken(
+    changes: Changes, answer: Answer, collections: Mapping[str, Collection]
+) -> DuplicateValueError | None:
+    """Return the error for a field that only other code calls unique; None for other failures."""
+    if answer.code != _UNIQUE:
+        return None
+    for name in dict.fromkeys(row.collection for row in changes.rows):
+        collection = collections[name]
+        for field in collection.others:
+            if index_name(name, field.name) == f'"{answer.constraint}"':
+                rows = [row for row in changes.rows if row.collection == name]
+                return _taken_by_one(rows, field, answer.values)
+    return None
+
+
+def _taken_by_one(rows: Sequence[RowChange], field: IndexedField, told: str) -> DuplicateValueError:
+    """Return the error for the one of *rows* with the value that the server has *told* of."""
+    found = [(row, _member(row.data, field.name)) for row in rows]
+    able = [one for one in found if one[1] is not None] or found
+    row, value = next((one for one in able if f"=({one[1]})" in told), able[0])
+    return DuplicateValueError(row.collection, field.name, value, row.key, NOT_UNIQUE_ADVICE)
+
+
+def _member(data: str | None, field: str) -> Any:
+    """Return the member *field* of a row's JSON; None if there is none."""
+    document = None if data is None else msgspec.json.decode(data)
+    return cast("dict[str, Any]", document).get(field) if isinstance(document, dict) else None
 
 
 def _failed(answer: Answer, where: str) -> Exception:

@@ -188,6 +188,8 @@ DECLARE
     v_lock text;
     v_results json[] := '{}';
     v_detail text;
+    v_constraint text;
+    v_values text;
     v_code text;
     v_one json;
     v_any boolean := false;
@@ -218,13 +220,14 @@ BEGIN
                 v_one := v_detail::json;
             WHEN OTHERS THEN
                 GET STACKED DIAGNOSTICS v_code = RETURNED_SQLSTATE,
-                    v_detail = MESSAGE_TEXT;
+                    v_detail = MESSAGE_TEXT, v_constraint = CONSTRAINT_NAME,
+                    v_values = PG_EXCEPTION_DETAIL;
                 -- What others or the server are to blame for is not this member's alone.
                 IF left(v_code, 2) IN ('25', '40', '42', '53', '55', '57', '58', 'XX') THEN
                     RAISE;
                 END IF;
                 v_one := json_build_object('refused', 'failed', 'code', v_code,
-                    'told', v_detail);
+                    'told', v_detail, 'constraint', v_constraint, 'values', v_values);
         END;
         v_results := array_append(v_results, v_one);
     END LOOP;
