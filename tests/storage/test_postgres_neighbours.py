@@ -131,6 +131,23 @@ async def test_a_transaction_of_an_operator_waits_no_longer_than_a_commit_does(
                 await storage.reset_subscription("s", to=Checkpoint(1))
 
 
+async def test_the_rows_that_a_reset_clears_may_take_longer_than_a_command(
+    settings: PostgresSettings, sql: Sql
+) -> None:
+    async with opened(replace(settings, command_seconds=0.3)) as storage:
+        await storage.prepare_collections([CollectionSpec("totals", ("n",))])
+        await storage.open_subscription("s", partitions=1, start_after=0)
+        await storage.commit(writing(row("totals", "1")))
+        await sql.execute(
+            f"CREATE FUNCTION {settings.schema}.slow() RETURNS trigger LANGUAGE plpgsql AS "
+            f"'BEGIN PERFORM pg_sleep(1); RETURN OLD; END'; "
+            f"CREATE TRIGGER slow BEFORE DELETE ON {settings.schema}.rows_totals "
+            f"FOR EACH ROW EXECUTE FUNCTION {settings.schema}.slow()"
+        )
+
+        assert await storage.reset_subscription("s", to=Checkpoint(0), clear=["totals"]) == 1
+
+
 async def test_the_transaction_of_an_operator_is_ended_where_it_stalls(
     settings: PostgresSettings, storage: PostgresStorage
 ) -> None:

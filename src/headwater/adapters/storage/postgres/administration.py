@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import Final
 
 from headwater.adapters.storage.postgres.collection import Collection
-from headwater.adapters.storage.postgres.collections import stored_collections
+from headwater.adapters.storage.postgres.collections import DDL_SECONDS_MAX, stored_collections
 from headwater.adapters.storage.postgres.connections import Connection
 from headwater.adapters.storage.postgres.settings import PostgresSettings
 from headwater.adapters.storage.postgres.transactions import writing
@@ -76,8 +76,13 @@ class AdministrationStatements:
             done = await connection.execute(self._reset, name, to.position, to.event_id)
             if _affected(done) == 0:
                 raise ConfigurationError(f"There is no subscription {name!r} in this storage.")
+            deletions = [f"DELETE FROM {one.table}" for one in clear]
             return sum(
-                [_affected(await connection.execute(f"DELETE FROM {one.table}")) for one in clear]
+                [
+                    # As long as the rows take, which may be many: not `command_seconds`.
+                    _affected(await connection.execute(one, timeout=DDL_SECONDS_MAX))
+                    for one in deletions
+                ]
             )
 
     async def collections(self, connection: Connection) -> Sequence[CollectionSpec]:
