@@ -1,5 +1,6 @@
 """A row that can't be moved is put aside with its reason, and harms no other."""
 
+import asyncio
 from uuid import uuid4
 
 import pytest
@@ -160,6 +161,42 @@ async def test_a_failure_that_nobody_foresaw_puts_one_row_aside_and_moves_the_ot
     (row,) = await house.mover.rejected()
     assert row.stream_id == "guest-odd"
     assert 'violates check constraint "odd"' in row.reason
+
+
+async def test_a_row_that_comes_to_stand_before_the_one_that_failed_is_not_put_aside_for_it(
+    house: House,
+) -> None:
+    await house.sql(
+        "CREATE FUNCTION @.odd(json) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN "
+        "IF $1 ->> 'name' <> 'odd' THEN RETURN true; END IF; "
+        "PERFORM pg_advisory_xact_lock(hashtext('@')); RETURN false; END $$"
+    )
+    await house.sql("ALTER TABLE @.events ADD CONSTRAINT odd CHECK (@.odd(data))")
+    early, holder = await house.connect(), await house.connect()
+    async with early.transaction():
+        await house.outbox.stage(early, "guest-early", [Invited("early")])
+        await house.stage("guest-odd", Invited("odd"))
+        async with holder.transaction():
+            await holder.execute("SELECT pg_advisory_xact_lock(hashtext($1))", house.schema)
+            trying = asyncio.create_task(
+                house.sql("SELECT @.move_outbox_singly_v1(1000, 60000)::text AS moved")
+            )
+            while not await holder.fetchval(  # noqa: ASYNC110 - a server is waited for
+                "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND objid = "
+                "hashtext($1)::bigint & 4294967295)",
+                house.schema,
+            ):
+                await asyncio.sleep(0.001)
+            # Its number is lower, and it is committed while the other is being tried.
+            await early.execute("COMMIT; BEGIN")
+    await trying
+    await early.close()
+    await holder.close()
+
+    await house.mover.move()
+
+    assert [stored.name for stored in await house.log()] == ["early"]
+    assert [row.stream_id for row in await house.mover.rejected()] == ["guest-odd"]
 
 
 async def test_a_rejected_row_that_was_mended_can_be_staged_again(house: House) -> None:

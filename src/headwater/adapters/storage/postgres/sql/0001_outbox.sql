@@ -151,19 +151,24 @@ CREATE FUNCTION @schema@.move_outbox_singly_v1(p_event_bytes integer, p_lock_ms 
 RETURNS json LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_problem text;
+    v_first bigint;
 BEGIN
-    -- Held by this transaction before it tries, so that the first row stays the first.
+    -- Held by this transaction before it tries, so that nobody else moves the first row.
     IF NOT pg_try_advisory_xact_lock(1212438355, '@schema@'::regnamespace::oid::integer) THEN
         RETURN NULL;
     END IF;
+    SELECT min(seq) INTO v_first FROM @schema@.outbox;
     BEGIN
         RETURN @schema@.move_outbox_v1(1, 0, p_event_bytes, p_lock_ms);
     EXCEPTION WHEN data_exception OR integrity_constraint_violation OR program_limit_exceeded THEN
         GET STACKED DIAGNOSTICS v_problem = MESSAGE_TEXT;
     END;
-    WITH taken AS (
-        DELETE FROM @schema@.outbox
-        WHERE seq = (SELECT min(seq) FROM @schema@.outbox) RETURNING *)
+    -- One with a lower number may have been committed meanwhile. Then nobody knows which of the
+    -- two failed, and the next call tries again.
+    IF v_first IS DISTINCT FROM (SELECT min(seq) FROM @schema@.outbox) THEN
+        RETURN json_build_object('moved', 0, 'repeated', 0, 'rejected', 0);
+    END IF;
+    WITH taken AS (DELETE FROM @schema@.outbox WHERE seq = v_first RETURNING *)
     INSERT INTO @schema@.outbox_rejected (
         seq, stream_id, id, type, schema_version, data, occurred_at, correlation_id,
         causation_id, actor, tenant, traceparent, headers, tags, staged_at, reason)
