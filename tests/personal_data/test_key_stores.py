@@ -222,3 +222,22 @@ class TestLedgerFile:
         await ledger.add([Forgotten("bob", 2)])
 
         assert [entry.subject for entry in await ledger.entries()] == ["ada", "bob"]
+
+
+async def test_relative_paths_name_the_files_of_where_the_process_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(tmp_path)
+    store, ledger = SqliteKeyStore("keys.db"), LedgerFile("ledger.jsonl")
+    await store.open()
+    assert await ledger.entries() == ()
+
+    monkeypatch.chdir(elsewhere)
+    await store.add([key("ada")])
+    await ledger.add([Forgotten("eve", 1)])
+    await store.close()
+
+    assert {"keys.db", "ledger.jsonl"} <= set(os.listdir(tmp_path))  # noqa: PTH208 - a test may block
+    assert os.listdir(elsewhere) == []  # noqa: PTH208 - a test may block

@@ -94,3 +94,24 @@ async def test_a_subscription_stops_and_says_why(
         await subscriptions.wait_for("mail", 2)
     assert bench.status("mail").state is SubscriptionState.FAILED
     await subscriptions.stop()
+
+
+async def test_a_relative_path_names_the_file_of_where_the_process_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(tmp_path)
+    storage = SqliteStorage("log.db")
+    await storage.open()
+    await storage.commit(appending("order-1", new_event()))
+
+    monkeypatch.chdir(elsewhere)
+
+    assert (await storage.commit(appending("order-1", new_event()))).position == 2
+    assert await storage.head() == 2
+    await storage.close()
+    await storage.open()
+    assert await storage.head() == 2
+    await storage.close()
+    assert not any(elsewhere.iterdir())

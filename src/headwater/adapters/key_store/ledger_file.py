@@ -21,7 +21,8 @@ class LedgerFile:
     """Keeps the ledger in the file *path*, which is made when somebody is first forgotten.
 
     Put it where it is not restored together with the key store: what a backup of the keys brings
-    back, the ledger takes away again.
+    back, the ledger takes away again. A relative path is taken from the working directory when it
+    is first read or written.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -37,6 +38,7 @@ class LedgerFile:
 
     def _read(self) -> tuple[Forgotten, ...]:
         try:
+            self.path = self.path.absolute()
             text = self.path.read_bytes()
         except FileNotFoundError:
             return ()
@@ -59,6 +61,7 @@ class LedgerFile:
 
     def _append(self, entries: tuple[Forgotten, ...]) -> None:
         try:
+            self.path = self.path.absolute()
             is_new = not self.path.exists()
             file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
             try:

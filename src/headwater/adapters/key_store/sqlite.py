@@ -139,7 +139,9 @@ class SqliteKeyStore:
         return kind(f"The key store {self.path} can't be used: {error}. Nothing was written.")
 
     def _connect(self) -> None:
-        if not self.path.absolute().parent.is_dir():
+        # The file of now, wherever the process goes.
+        self.path = self.path.absolute()
+        if not self.path.parent.is_dir():
             raise KeyStoreError(f"The directory of {self.path} does not exist; make it first.")
         connection = sqlite3.connect(
             self.path, timeout=self._busy_seconds, check_same_thread=False, isolation_level=None

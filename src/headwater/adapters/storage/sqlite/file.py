@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 from typing import Final, TypeVar
 
+import msgspec
+
 from headwater.adapters.storage.sqlite import collections
 from headwater.adapters.storage.sqlite.collection import Collection
 from headwater.adapters.storage.sqlite.readers import Read
@@ -29,7 +31,7 @@ class SqliteFile:
         """Use the file that *settings* name; nothing is touched before `open`."""
         if not isinstance(settings, SqliteSettings):
             settings = SqliteSettings(Path(settings))
-        self.settings: Final = settings
+        self.settings = settings
         self._clock: Final = clock
         self._collections: Final[dict[str, Collection]] = {}
         self._open: Workers | None = None
@@ -43,6 +45,8 @@ class SqliteFile:
     async def open(self) -> None:
         """Open the file, made or migrated if need be, and start the threads that work on it.
 
+        A relative path is from then on that of this file, wherever the process goes.
+
         Raises:
             ConfigurationError: it is open in another event loop, which was not closed.
         """
@@ -50,6 +54,9 @@ class SqliteFile:
         async with self._one_at_a_time():
             if self._mine() is not None:
                 return
+            if not self.settings.path.is_absolute():
+                path = await asyncio.to_thread(self.settings.path.absolute)
+                self.settings = msgspec.structs.replace(self.settings, path=path)
             opened = Workers(self.settings, self._clock, self._collections)
             stored = await opened.writer.start(collections.stored_collections)
             self._collections.clear()
