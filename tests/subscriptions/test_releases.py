@@ -76,6 +76,39 @@ async def test_a_worker_that_lacks_a_stored_type_waits_and_says_for_what(release
     assert old.handed == []
 
 
+async def test_a_worker_from_which_a_type_was_taken_says_that_it_knows_it(release: Make) -> None:
+    old, new = release(Placed, Shipped), release(Placed, Shipped)
+    await old.start(old.worker())
+    await old.stop()
+    new.names = frozenset({"sales.placed"})
+
+    waiting = new.worker()
+    await new.start(waiting)
+
+    assert await until(waiting, SubscriptionState.WAITING) == (
+        "waits for a worker that takes sales.shipped version 1, which this code knows and does not "
+        "take. Once no other release is left: headwater subscription drop-types mail sales.shipped"
+    )
+
+
+async def test_a_worker_tells_what_it_does_not_know_from_what_it_does_not_take(
+    release: Make,
+) -> None:
+    old, new = release(Placed, Shipped), release(PlacedToday, Shipped)
+    await new.start(new.worker())
+    await new.stop()
+    old.names = frozenset({"sales.placed"})
+
+    waiting = old.worker()
+    await old.start(waiting)
+
+    assert await until(waiting, SubscriptionState.WAITING) == (
+        "waits for a worker that knows sales.placed version 2, as newer or other code did, and "
+        "takes sales.shipped version 1, which this code knows and does not take. If there will be "
+        "none: headwater subscription drop-types mail sales.placed sales.shipped"
+    )
+
+
 async def test_what_a_worker_has_in_hand_is_refused_when_one_with_more_types_has_come(
     release: Make,
 ) -> None:

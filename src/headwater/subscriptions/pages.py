@@ -57,7 +57,7 @@ class Pages:
     ) -> None:
         self._subscription, self._consumer = subscription, consumer
         self._target, self._codec = target, codec
-        self.types = TypeList(subscription, target)
+        self.types = TypeList(subscription, target, codec)
         self.checkpoints: list[Checkpoint] = []
 
     async def load(self, *, head: int) -> bool:

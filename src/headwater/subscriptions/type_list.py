@@ -6,24 +6,25 @@ is stored; each commit of a worker is guarded by the list as it was when the wor
 it knows them all.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from headwater.errors import RowConflictError
 from headwater.operations.type_lists import TYPE_LISTS, read_types, write_types
 from headwater.ports.changes import RowGuard
 from headwater.ports.storage import Storage
+from headwater.serialization.codec import EventCodec
 from headwater.subscriptions.subscription import Subscription
 
 TYPES_NAMED_MAX: Final = 10
-"""How many types the text of a subscription that waits names at most."""
+"""How many types of a kind the text of a subscription that waits names at most."""
 
 
 class TypeList:
     """The stored list of *subscription* in *target*, as this worker has last read it."""
 
-    def __init__(self, subscription: Subscription, target: Storage) -> None:
-        self._subscription, self._target = subscription, target
+    def __init__(self, subscription: Subscription, target: Storage, codec: EventCodec) -> None:
+        self._subscription, self._target, self._codec = subscription, target, codec
         self._prepared = False
         self.guards: tuple[RowGuard, ...] = ()
         self.missing: Mapping[str, int] = {}
@@ -74,17 +75,30 @@ class TypeList:
     @property
     def waits_for(self) -> str:
         """What a worker that may not work waits for, and the way out."""
-        name, missing = self._subscription.name, sorted(self.missing.items())
-        types = ", ".join(
-            f"{type} version {version}" for type, version in missing[:TYPES_NAMED_MAX]
-        )
-        if len(missing) > TYPES_NAMED_MAX:
-            types += f" and {len(missing) - TYPES_NAMED_MAX} more"
-        dropped = " ".join(type for type, _ in missing[:TYPES_NAMED_MAX])
+        newest = self._codec.newest_versions(self.missing)
+        missing = sorted(self.missing.items())
+        unknown = [(type, version) for type, version in missing if newest[type] < version]
+        # Another release wants them, or this subscription did once.
+        not_taken = [(type, version) for type, version in missing if newest[type] >= version]
+        needed: list[str] = []
+        if unknown:
+            needed.append(f"knows {_named(unknown)}, as newer or other code did")
+        if not_taken:
+            known = "which this code knows and does not take"
+            needed.append(f"takes {_named(not_taken)}, {known}")
+        named = [*unknown[:TYPES_NAMED_MAX], *not_taken[:TYPES_NAMED_MAX]]
+        dropped = " ".join(type for type, _ in named)
         return (
-            f"waits for a worker that knows {types}, as newer or other code did. If there will be "
-            f"none: headwater subscription drop-types {name} {dropped}"
+            f"waits for a worker that {', and '.join(needed)}. "
+            f"{'If there will be none' if unknown else 'Once no other release is left'}: "
+            f"headwater subscription drop-types {self._subscription.name} {dropped}"
         )
+
+
+def _named(types: Sequence[tuple[str, int]]) -> str:
+    text = ", ".join(f"{type} version {version}" for type, version in types[:TYPES_NAMED_MAX])
+    more = len(types) - TYPES_NAMED_MAX
+    return f"{text} and {more} more" if more > 0 else text
 
 
 def is_of_type_list(error: Exception) -> bool:
