@@ -11,14 +11,20 @@ from msgspec.structs import replace
 from headwater.adapters.storage.postgres import PostgresSettings, PostgresStorage
 from headwater.adapters.storage.postgres import checks as checks_module
 from headwater.adapters.storage.postgres import writer as writer_module
-from headwater.adapters.storage.postgres.connections import Connection
-from headwater.adapters.storage.postgres.limits import LOCK_MS_MIN, LOCK_WAITS_MAX
+from headwater.adapters.storage.postgres import writing as writing_module
+from headwater.adapters.storage.postgres.connections import Connection, connect
+from headwater.adapters.storage.postgres.limits import (
+    LOCK_MS_MIN,
+    LOCK_WAITS_MAX,
+    LOG_LOCK_MS_MIN,
+)
 from headwater.adapters.storage.postgres.refusals import Outcome, outcome_of
 from headwater.errors import (
     ConfigurationError,
     DeadlineExceededError,
     LimitExceededError,
     OutcomeUnknownError,
+    RowConflictError,
     StorageBusyError,
     StorageError,
     StorageReadOnlyError,
@@ -156,13 +162,8 @@ async def test_what_a_user_may_not_write_harms_no_other_commit(
     assert kinds(results) == [done, done, StorageReadOnlyError, done, done]
 
 
-async def test_a_lock_that_is_held_keeps_a_group_waiting_once_and_not_once_for_each_member(
-    storage: PostgresStorage,
-    settings: PostgresSettings,
-    sql: Connection,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    await storage.prepare_collections([OTHERS])
+def listen_to_waits(storage: PostgresStorage, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that gets how many ms each call from now on may wait for a lock."""
     connection, waits = writer_of(storage).connection, list[int]()
     call: Callable[[str, Sequence[Any]], Any] = connection.call
 
@@ -172,6 +173,17 @@ async def test_a_lock_that_is_held_keeps_a_group_waiting_once_and_not_once_for_e
         return await call(text, values)
 
     monkeypatch.setattr(connection, "call", listening)
+    return waits
+
+
+async def test_a_lock_that_is_held_keeps_a_group_waiting_once_and_not_once_for_each_member(
+    storage: PostgresStorage,
+    settings: PostgresSettings,
+    sql: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await storage.prepare_collections([OTHERS])
+    waits = listen_to_waits(storage, monkeypatch)
     many = [*[writing(row("others", f"{number}")) for number in range(20)], event()]
     async with sql.transaction():
         await sql.execute(f"LOCK TABLE {settings.schema}.rows_others IN EXCLUSIVE MODE")
@@ -180,6 +192,35 @@ async def test_a_lock_that_is_held_keeps_a_group_waiting_once_and_not_once_for_e
 
     assert kinds(results) == [*[StorageBusyError] * 20, Committed]
     assert sum(waits) <= (LOCK_WAITS_MAX + 1) * 200 + len(many) * 2 * LOCK_MS_MIN
+    # Long enough for a turn at the log, which others hold all the time.
+    assert waits[-1] == 200 < LOG_LOCK_MS_MIN
+
+
+async def test_the_time_without_a_server_is_none_that_a_group_has_waited_for_locks(
+    settings: PostgresSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = PostgresStorage(replace(settings, lock_seconds=1.0))
+    await storage.open()
+    await storage.prepare_collections([OTHERS])
+    await storage.commit(event())
+    waits = listen_to_waits(storage, monkeypatch)
+    loop = asyncio.get_running_loop()
+    time = loop.time
+
+    async def connect_late(*arguments: Any, **options: Any) -> Connection:
+        monkeypatch.setattr(loop, "time", lambda: time() + 5.0)
+        return await connect(*arguments, **options)
+
+    monkeypatch.setattr(writing_module, "connect", connect_late)
+    writer_of(storage).connection.drop()
+
+    # After one that is refused, those behind it are tried anew.
+    results = await commit_all(storage, [writing(row("others", "1", expected=9)), event(), event()])
+    await storage.close()
+
+    assert kinds(results) == [RowConflictError, Committed, Committed]
+    assert len(waits) > 1
+    assert set(waits) == {1000}
 
 
 async def test_a_commit_that_waits_while_its_collection_is_prepared_anew_harms_no_other(

@@ -27,6 +27,7 @@ from headwater.adapters.storage.postgres.limits import (
     EACH_COMMITS_MIN,
     LOCK_MS_MIN,
     LOCK_WAITS_MAX,
+    LOG_LOCK_MS_MIN,
     TRIES_MAX,
 )
 from headwater.adapters.storage.postgres.plan import Part, Way, parts_of
@@ -148,7 +149,7 @@ class Committer:
             return await self._one_by_one(members)
         try:
             sql, values = self._call_for(part)
-            row = await self._connection.call(sql, values)
+            row = await self._called(sql, values)
         except Exception as error:  # noqa: BLE001 - each member's outcome says what happened
             if isinstance(error, StorageError) or is_for_all(error):
                 return [self._translated(error) for _ in members]
@@ -220,7 +221,7 @@ class Committer:
         members = [changes for changes, _ in able]
         shared = shared_arguments(members, self._statements)
         values = [*self._begin(members), [text for _, text in able], *shared]
-        (answer,) = await self._connection.call(self._commit_each, values)
+        (answer,) = await self._called(self._commit_each, values)
         text: str | bytes = answer
         return text
 
@@ -247,14 +248,20 @@ class Committer:
             problem = f"{where}: a commit was refused ({answer.refused}); {error!r}. Nothing was "
             return self._translated(StorageError(f"{problem}written.", where=where))
 
-    def _wait_ms(self) -> int:
-        """Return how long the next call may wait for each lock.
+    async def _called(self, sql: str, values: Sequence[Any]) -> asyncpg.Record:
+        away = self._connection.seconds_away
+        try:
+            return await self._connection.call(sql, values)
+        finally:  # Time without a server is no time that others held locks.
+            self._wait_until += self._connection.seconds_away - away
 
-        The members of a group share one deadline, so that those of one who holds a lock for long
-        do not keep all others waiting in turn.
+    def _wait_ms(self, *, log: bool = True) -> int:
+        """Return how long the next call may wait for each lock, up to the group's deadline.
+
+        It is shared, so that one who holds a lock for long does not hold up all others in turn.
         """
         left = self._wait_until - asyncio.get_running_loop().time()
-        return min(self._lock_ms, max(LOCK_MS_MIN, round(left * 1000)))
+        return min(self._lock_ms, max(LOG_LOCK_MS_MIN if log else LOCK_MS_MIN, round(left * 1000)))
 
     def _begin(self, members: Sequence[Changes]) -> list[Any]:
         self._batch += 1
@@ -262,7 +269,7 @@ class Committer:
             changes.appends or changes.conditions or changes.receipts or changes.streams
             for changes in members
         )
-        return [self._id, self._batch, self._wait_ms(), log]
+        return [self._id, self._batch, self._wait_ms(log=log), log]
 
     def _results(
         self, members: Sequence[Changes], head: int | None, before: Sequence[int]

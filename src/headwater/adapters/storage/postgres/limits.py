@@ -28,6 +28,10 @@ LOCK_WAITS_MAX: Final = 2
 """How many times `PostgresSettings.lock_seconds` all commits of a group together wait for locks
 of others."""
 
-LOCK_MS_MIN: Final = 10
-"""How long a commit waits for a lock once its group has waited for as long as it may: others held
-on to something, though perhaps not to what this one needs."""
+LOG_LOCK_MS_MIN: Final = 250
+"""How long a commit that needs the log waits for a lock at least, even if its group has waited for
+as long as it may: turns of other processes at the log are no reason to give up."""
+
+LOCK_MS_MIN: Final = 50
+"""The same for a commit that does without the log: others held on to something, though perhaps not
+to what this one needs."""

@@ -1,5 +1,6 @@
 """The connection that commits: what was sent on one that was lost is sent again on the next."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,6 +37,8 @@ class WritingConnection:
         self._connection: Connection | None = None
         self._was_connected = False
         self._statements: dict[str, Any] = {}
+        self.seconds_away: float = 0.0
+        """For how long calls were not with the server, all together."""
 
     async def get(self) -> Connection:
         """Return the connection, made if there is none.
@@ -65,6 +68,8 @@ class WritingConnection:
             asyncpg.PostgresError: the server refused the statement.
         """
         patience, sent = Patience(self._settings.patience_seconds), False
+        loop = asyncio.get_running_loop()
+        left_at = loop.time()
         while True:
             try:
                 connection = await self.get()
@@ -74,6 +79,8 @@ class WritingConnection:
                         raise self._unknown(error) from error
                     raise
             else:
+                self.seconds_away += loop.time() - left_at
+                left_at = loop.time()  # in case that this is lost
                 try:
                     return await self._send(connection, sql, values)
                 except Exception as error:
