@@ -182,6 +182,9 @@ class EventStore(StreamKeeper):
     ) -> Append:
         """As `prepare`, with personal fields encrypted; it may have to ask the key store.
 
+        Call it before your transaction begins: the first time that something personal is written
+        to a storage it is noted there with which keys, which waits for everybody who writes.
+
         Raises:
             RoundTripError: an event does not come back equal from encode + decode.
             SubjectForgottenError: an event holds something of a subject who was forgotten.

@@ -2,15 +2,20 @@
 
 import asyncio
 import sqlite3
+from contextlib import closing
 
 import pytest
 
 from headwater import App, BoundedContext
 from headwater.adapters.key_store.sqlite import SqliteKeyStore
+from headwater.adapters.storage.sqlite import SqliteStorage
 from headwater.errors import KeyStoreError, KeyStoreMismatchError
+from headwater.event_store import EventStore
 from headwater.operations.findings import Problem
 from headwater.operations.verifying import verify_log
+from headwater.ports.changes import Changes
 from headwater.serialization.personal import PersonalData
+from headwater.serialization.personal.sealed_storage import as_stored
 from headwater.streams import ExpectedVersion
 from tests.personal_data.people import EMAIL, Cellar, CustomerCards, CustomerRegistered
 from tests.personal_data.registering import emails, register
@@ -175,3 +180,28 @@ def _lose(cellar: Cellar, subject: str) -> None:
     with sqlite3.connect(cellar.keys_file) as connection:
         connection.execute("DELETE FROM headwater_keys WHERE subject = ?", (subject,))
     connection.close()
+
+
+@pytest.mark.parametrize("kind", ["store", "app"])
+async def test_a_bound_storage_is_sealed_for_within_a_transaction_of_ones_own(
+    cellar: Cellar, kind: str
+) -> None:
+    async with cellar.store() as store:
+        await register(store, "ada")
+    opened = cellar.store() if kind == "store" else an_app(cellar, cellar.personal_data())
+    async with opened:
+        store = opened if isinstance(opened, EventStore) else opened.event_store
+        storage = as_stored(store.storage)
+        assert isinstance(storage, SqliteStorage)
+        mine = sqlite3.connect(storage.settings.path, isolation_level=None, check_same_thread=False)
+        with closing(mine):
+            mine.execute("BEGIN IMMEDIATE")
+            # Whoever waits for the lock would wait for the end of this test.
+            async with asyncio.timeout(5):
+                append = await store.prepare_sealed(
+                    "crm.customer-bob", [CustomerRegistered("bob", EMAIL)], expected=ANY
+                )
+            await asyncio.to_thread(storage.commit_within, mine, Changes((append,)))
+            mine.execute("COMMIT")
+
+        assert len(await emails(store)) == 2

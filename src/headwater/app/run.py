@@ -52,7 +52,7 @@ class Run:
                 opened.push_async_callback(storage.close)
                 await storage.open()
             if around.personal is not None:
-                await around.personal.open(beside=storages)
+                await around.personal.open(beside=(around.storage, *around.databases.values()))
                 opened.push_async_callback(around.personal.close)
             await wiring.units.prepare(
                 aggregates=wiring.types.aggregates, models=wiring.types.models

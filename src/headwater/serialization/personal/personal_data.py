@@ -138,6 +138,8 @@ class PersonalData:
         noted = await noted_binding(as_stored(storage))
         if noted is not None:
             check_same(noted, self._bound())
+            if isinstance(storage, SealedStorage):
+                storage.found_bound()
             return
         subjects = await subjects_in(as_stored(storage))
         known = await self._store.get(subjects)

@@ -32,7 +32,10 @@ class SealedStorage(Passing):
     """
 
     def __init__(self, inner: Storage, sealing: Sealing, *, bind: Bind) -> None:
-        """Call *bind* with *inner* before something is sealed for it for the first time."""
+        """Call *bind* with *inner* before something is sealed for it for the first time.
+
+        That may write, and so wait for whoever has a transaction open; see `found_bound`.
+        """
         super().__init__(inner)
         self._sealing = sealing
         self._bind, self._is_bound = bind, False
@@ -42,6 +45,10 @@ class SealedStorage(Passing):
         """Open the storage."""
         self._is_bound = False
         await self.inner.open()
+
+    def found_bound(self) -> None:
+        """Take it as known, until the next `open`, that *inner* notes these keys already."""
+        self._is_bound = True
 
     # -------------------------------------------------------------------------- writing
 
