@@ -11,7 +11,7 @@ usage: python3 run.py COMMAND [ARGUMENTS]
 
 The first run makes .venv and installs into it, with uv if there is one or pip can get it,
 otherwise with pip; later runs do so again only when what is to be installed has changed.
-Tests need PostgreSQL's server programs too: on Debian and Ubuntu, root gets them with apt-get.
+Tests need PostgreSQL's server and PgBouncer too: on Debian and Ubuntu, root gets them with apt-get.
 What this script has to say goes to stderr; stdout belongs to the command.
 """
 
@@ -154,30 +154,40 @@ def install_with_pip() -> bool:
     )
 
 
-# ---------------------------------------------------------------------------------- PostgreSQL
+# ---------------------------------------------------------------------------------- the servers
 
 
-def prepare_postgres() -> None:
-    """Install PostgreSQL's server for the tests where that can be done; else say what to do."""
+def prepare_servers() -> None:
+    """Install the servers that tests start, where that can be done; else say what to do."""
     with one_at_a_time():
-        if has_postgres():
+        missing = missing_servers()
+        if not missing:
             return
-        problem = "PostgreSQL's server programs (initdb, pg_ctl) are not there"
+        packages = " ".join(missing)
+        problem = f"Servers for the tests are not there: {packages}"
         if os.name == "posix" and os.geteuid() == 0 and shutil.which("apt-get"):
-            say("Installing PostgreSQL's server for the tests: apt-get install postgresql.")
+            say(f"Installing servers for the tests: apt-get install {packages}.")
             apt = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--yes")
             run(*apt, "update")  # what it could not reach, the installation may not need
-            if run(*apt, "--no-install-recommends", "install", "postgresql") and has_postgres():
+            run(*apt, "--no-install-recommends", "install", *missing)
+            missing = missing_servers()
+            if not missing:
                 return
-            problem = "PostgreSQL could not be installed; the reason stands above"
+            packages = " ".join(missing)
+            problem = f"{packages} could not be installed; the reason stands above"
     say(
-        f"{problem}. Tests that need them are skipped. Debian and Ubuntu: apt install postgresql. "
-        "Elsewhere: install PostgreSQL and put its programs on PATH."
+        f"{problem}. Tests that need them are skipped. Debian and Ubuntu: apt install {packages}. "
+        "Elsewhere: install them and put their programs on PATH."
     )
 
 
-def has_postgres() -> bool:
-    return shutil.which("initdb") is not None or any(POSTGRES.glob("*/bin/initdb"))
+def missing_servers() -> list[str]:
+    """Return the names of Debian's packages whose programs are not here."""
+    there = {
+        "postgresql": shutil.which("initdb") or any(POSTGRES.glob("*/bin/initdb")),
+        "pgbouncer": shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin"),
+    }
+    return [package for package, found in there.items() if not found]
 
 
 # --------------------------------------------------------------------------------- the commands
@@ -193,7 +203,7 @@ def demo(arguments: Sequence[str]) -> int:
 
 def test(arguments: Sequence[str]) -> int:
     prepare()
-    prepare_postgres()
+    prepare_servers()
     os.chdir(ROOT)
     return hand_over("-m", "pytest", *arguments)
 

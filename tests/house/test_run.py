@@ -138,11 +138,11 @@ def test_what_an_installer_prints_goes_to_stderr(capfd: pytest.CaptureFixture[st
     assert capfd.readouterr() == ("", "installing\n")
 
 
-# --------------------------------------------------------------------------------- PostgreSQL
+# -------------------------------------------------------------------------------- the servers
 
 
 class Machine:
-    """A machine without PostgreSQL, whose apt-get installs it if it works."""
+    """A machine without servers, whose apt-get installs them if it works."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ran: list[str] = []
@@ -154,17 +154,19 @@ class Machine:
         monkeypatch.setattr(os, "geteuid", lambda: self.user)
         monkeypatch.setattr(shutil, "which", self._which)
 
-    def install(self) -> None:
-        self._server.parent.mkdir(parents=True)
-        self._server.touch()
+    def install(self, *packages: str) -> None:
+        if "postgresql" in packages:
+            self._server.parent.mkdir(parents=True)
+            self._server.touch()
+        self.programs |= {"pgbouncer"} & {*packages}
 
     def _run(self, *command: str) -> bool:
         self.ran.append(" ".join(command[command.index("apt-get") :]))
         if "install" in command and self.apt_works:
-            self.install()
+            self.install(*command)
         return self.apt_works
 
-    def _which(self, program: str) -> str | None:
+    def _which(self, program: str, path: str | None = None) -> str | None:
         return program if program in self.programs else None
 
 
@@ -173,31 +175,36 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     return Machine(tmp_path, monkeypatch)
 
 
-def test_a_postgres_that_is_there_is_not_installed(
+def test_servers_that_are_there_are_not_installed(
     machine: Machine, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    machine.install()
+    machine.install("postgresql", "pgbouncer")
 
-    run.prepare_postgres()
+    run.prepare_servers()
 
     assert machine.ran == []
     assert capsys.readouterr() == ("", "")
 
 
-def test_root_gets_postgres_with_apt_and_is_told(
-    machine: Machine, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("there", "missing"), [((), "postgresql pgbouncer"), (("postgresql",), "pgbouncer")]
+)
+def test_root_gets_what_is_missing_with_apt_and_is_told(
+    machine: Machine, capsys: pytest.CaptureFixture[str], there: tuple[str, ...], missing: str
 ) -> None:
-    run.prepare_postgres()
+    machine.install(*there)
 
-    assert machine.ran[-1] == "apt-get --yes --no-install-recommends install postgresql"
+    run.prepare_servers()
+
+    assert machine.ran[-1] == f"apt-get --yes --no-install-recommends install {missing}"
     said = capsys.readouterr()
-    assert "apt-get install postgresql" in said.err
+    assert f"apt-get install {missing}" in said.err
     assert "skipped" not in said.err
     assert said.out == ""
 
 
 @pytest.mark.parametrize("lacking", ["root", "apt-get", "a package"])
-def test_where_postgres_can_not_be_installed_it_is_said_what_to_do(
+def test_where_servers_can_not_be_installed_it_is_said_what_to_do(
     machine: Machine, capsys: pytest.CaptureFixture[str], lacking: str
 ) -> None:
     if lacking == "root":
@@ -206,10 +213,10 @@ def test_where_postgres_can_not_be_installed_it_is_said_what_to_do(
         machine.programs.clear()
     machine.apt_works = False
 
-    run.prepare_postgres()
+    run.prepare_servers()
 
     assert bool(machine.ran) == (lacking == "a package")
-    assert "apt install postgresql" in capsys.readouterr().err
+    assert "apt install postgresql pgbouncer" in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------------------ the lock file
