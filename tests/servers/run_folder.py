@@ -33,6 +33,8 @@ class RunFolder:
     def __init__(self, run: str) -> None:
         self.path: Final = self.path_of(run)
         self._users = self._enter()
+        with self.one_at_a_time():  # so that a guardian watches, whichever server comes first
+            pass
 
     @staticmethod
     def path_of(run: str) -> Path:
