@@ -328,6 +328,7 @@ class DuplicateValueError(StorageError):
         self, collection: str, field: str, value: object, key: str, advice: str = ""
     ) -> None:
         self.collection, self.field, self.value, self.key = collection, field, value, key
+        self.advice = advice
         problem = f"{field} {value!r} is taken already, so row {key!r} can't have it."
         super().__init__(f"{collection!r}: {problem} {advice}".rstrip())
 
