@@ -1,4 +1,7 @@
-"""How long may be what is found by an index: what fits one storage's index fits all others'."""
+"""How long may be what is found by an index, and how much one read may ask for.
+
+What fits one storage fits all others.
+"""
 
 from typing import Final
 
@@ -31,6 +34,16 @@ def check_sizes(changes: Changes) -> None:
         for value in row.indexed:
             if isinstance(value, str | bytes):
                 _check("bytes in an indexed value", value, INDEXED_BYTES_MAX)
+
+
+def check_limit(limit: int, limit_max: int) -> None:
+    """Pass if a read may ask for *limit* events or rows.
+
+    Raises:
+        ValueError: it is outside 1 … *limit_max*.
+    """
+    if not 1 <= limit <= limit_max:
+        raise ValueError(f"a limit is 1 to {limit_max}, not {limit}")
 
 
 def _check(what: str, value: str | bytes, limit: int) -> None:

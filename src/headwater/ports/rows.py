@@ -1,15 +1,19 @@
 """Typed rows in named collections: read models, and aggregates stored as state."""
 
+import re
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Final, Protocol
 
 import msgspec
 
+from headwater.errors import InvalidNameError
 from headwater.ports.changes import IndexValue
 
 ROWS_MAX: Final = 10_000
 """The most rows that one `find_rows` may return; a larger `limit` is refused."""
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
 
 
 class IndexKind(Enum):
@@ -42,6 +46,22 @@ class CollectionSpec(msgspec.Struct, frozen=True):
     name: str
     fields: tuple[str, ...]
     indexed: tuple[IndexedField, ...] = ()
+
+
+def check_names(spec: CollectionSpec) -> None:
+    """Pass if the collection and its fields can be named so in SQL.
+
+    Raises:
+        InvalidNameError: one can't.
+    """
+    names = [("collection name", spec.name)]
+    names += [("field name", name) for name in spec.fields]
+    names += [("field name", field.name) for field in spec.indexed]
+    for kind, name in names:
+        if _NAME.match(name) is None:
+            raise InvalidNameError(
+                kind, name, "it must begin with a-z and hold at most 63 of a-z, 0-9 and _"
+            )
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):

@@ -1,7 +1,6 @@
 """Collections of rows in memory, with an index from each indexed value to its rows."""
 
 import binascii
-import re
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias, cast
@@ -11,7 +10,6 @@ import msgspec
 from headwater.errors import (
     ConfigurationError,
     DuplicateValueError,
-    InvalidNameError,
     RowConflictError,
 )
 from headwater.ports.changes import IndexValue, RowChange
@@ -22,11 +20,11 @@ from headwater.ports.rows import (
     IndexKind,
     Row,
     RowQuery,
+    check_names,
 )
 
 Undo: TypeAlias = Callable[[], None]
 
-_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
 _STORED_AS: Final[Mapping[IndexKind, frozenset[type]]] = {
     IndexKind.TEXT: frozenset({str}),
     IndexKind.INTEGER: frozenset({int, bool}),
@@ -50,7 +48,7 @@ class MemoryCollection:
             InvalidNameError: a name can't be one in SQL.
             ConfigurationError: a field has become another kind, or a unique one has duplicates.
         """
-        _check_names(spec)
+        check_names(spec)
         self.spec = spec
         self._kinds: dict[str, IndexKind] = dict(before._kinds) if before else {}
         for field in spec.indexed:
@@ -200,17 +198,6 @@ class MemoryCollection:
                 f"compared by {condition.comparison.value!r} with {value!r}."
             )
         return tuple(_without_nan(v) for v in values)
-
-
-def _check_names(spec: CollectionSpec) -> None:
-    names = [("collection name", spec.name)]
-    names += [("field name", name) for name in spec.fields]
-    names += [("field name", field.name) for field in spec.indexed]
-    for kind, name in names:
-        if _NAME.match(name) is None:
-            raise InvalidNameError(
-                kind, name, "use up to 63 of a-z, 0-9 and _, beginning with a letter"
-            )
 
 
 def _member(members: object, name: str, kind: IndexKind) -> IndexValue:

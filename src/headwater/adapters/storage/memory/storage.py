@@ -13,6 +13,7 @@ from headwater.clock import Clock, SystemClock, microseconds_since_epoch
 from headwater.errors import StorageClosedError
 from headwater.ports.administration import Pruned, StoredSubscription
 from headwater.ports.changes import Changes, Committed
+from headwater.ports.limits import check_limit
 from headwater.ports.log import (
     EVERYTHING,
     PAGE_EVENTS_MAX,
@@ -122,7 +123,7 @@ class MemoryStorage:
         limit: int = 1000,
     ) -> tuple[StoredEvent, ...]:
         """Return a part of a stream, as `Log.read_stream` says."""
-        _check_limit(limit, PAGE_EVENTS_MAX)
+        check_limit(limit, PAGE_EVENTS_MAX)
         await self._let_others_run()
         return self._contents.log.read_stream(
             stream_id, from_version=from_version, backwards=backwards, limit=limit
@@ -149,7 +150,7 @@ class MemoryStorage:
         limit: int = 1000,
     ) -> tuple[StreamInfo, ...]:
         """Return the streams that follow, as `Log.read_streams` says."""
-        _check_limit(limit, PAGE_EVENTS_MAX)
+        check_limit(limit, PAGE_EVENTS_MAX)
         await self._let_others_run()
         return self._contents.log.read_streams(
             category=category, after=after, internal=internal, limit=limit
@@ -164,7 +165,7 @@ class MemoryStorage:
         limit: int = 1000,
     ) -> LogPage:
         """Return a page of the log, as `Log.read_log` says."""
-        _check_limit(limit, PAGE_EVENTS_MAX)
+        check_limit(limit, PAGE_EVENTS_MAX)
         await self._let_others_run()
         return self._contents.log.read(after=after, after_id=after_id, where=where, limit=limit)
 
@@ -212,7 +213,7 @@ class MemoryStorage:
 
     async def find_rows(self, collection: str, query: RowQuery) -> tuple[Row, ...]:
         """Return the rows that match, as `Rows.find_rows` says."""
-        _check_limit(query.limit, ROWS_MAX)
+        check_limit(query.limit, ROWS_MAX)
         if query.offset < 0:
             raise ValueError(f"an offset is 0 or more, not {query.offset}")
         await self._let_others_run()
@@ -281,8 +282,3 @@ class MemoryStorage:
         self._check_open()
         await asyncio.sleep(0)
         self._check_open()
-
-
-def _check_limit(limit: int, limit_max: int) -> None:
-    if not 1 <= limit <= limit_max:
-        raise ValueError(f"a limit is 1 to {limit_max}, not {limit}")

@@ -5,9 +5,16 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Final
 
-from headwater.errors import ConfigurationError, InvalidNameError
+from headwater.errors import ConfigurationError
 from headwater.ports.changes import IndexValue, RowChange
-from headwater.ports.rows import CollectionSpec, Comparison, Condition, IndexedField, IndexKind
+from headwater.ports.rows import (
+    CollectionSpec,
+    Comparison,
+    Condition,
+    IndexedField,
+    IndexKind,
+    check_names,
+)
 
 IDENTIFIER_LENGTH_MAX: Final = 63
 """PostgreSQL cuts longer names off without an error."""
@@ -24,7 +31,6 @@ _PYTHON_TYPES: Final[Mapping[IndexKind, frozenset[type]]] = {
     IndexKind.REAL: frozenset({float, int}),
     IndexKind.BYTES: frozenset({bytes}),
 }
-_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
 # Names that the storage's own tables, indexes and types have or may get.
 _RESERVED: Final = re.compile(
     r"(meta|head|log|writers|collections)(_pkey)?\Z|row_versions\Z"
@@ -117,22 +123,6 @@ def _merged(stored: CollectionSpec, spec: CollectionSpec) -> CollectionSpec:
     known.update((field.name, field) for field in spec.indexed)
     fields = dict.fromkeys((*stored.fields, *spec.fields))
     return CollectionSpec(spec.name, tuple(fields), tuple(known.values()))
-
-
-def check_names(spec: CollectionSpec) -> None:
-    """Pass if the collection and its fields can be named so in SQL.
-
-    Raises:
-        InvalidNameError: one can't.
-    """
-    names = [("collection name", spec.name)]
-    names += [("field name", name) for name in spec.fields]
-    names += [("field name", field.name) for field in spec.indexed]
-    for kind, name in names:
-        if _NAME.match(name) is None:
-            raise InvalidNameError(
-                kind, name, "it must begin with a-z and hold at most 63 of a-z, 0-9 and _"
-            )
 
 
 def identifier(name: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from headwater.adapters.storage.postgres import rows
 from headwater.adapters.storage.postgres.opened import OpenedStorage
+from headwater.ports.limits import check_limit
 from headwater.ports.log import (
     EVERYTHING,
     PAGE_EVENTS_MAX,
@@ -29,7 +30,7 @@ class ReadingStorage(OpenedStorage):
         limit: int = 1000,
     ) -> tuple[StoredEvent, ...]:
         """Return a part of a stream, as `Log.read_stream` says."""
-        _check_limit(limit, PAGE_EVENTS_MAX)
+        check_limit(limit, PAGE_EVENTS_MAX)
         return await self._read(
             lambda connection: self._log.read_stream(
                 connection,
@@ -44,7 +45,7 @@ class ReadingStorage(OpenedStorage):
         self, stream_id: str, *, from_version: int = 1, limit: int = 1000
     ) -> Sequence[StoredPayload]:
         """Return the payloads of a stream, as `Log.read_payloads` says."""
-        _check_limit(limit, PAGE_EVENTS_MAX)
+        check_limit(limit, PAGE_EVENTS_MAX)
         return await self._read(
             lambda connection: self._log.read_payloads(
                 connection, stream_id, from_version=from_version, limit=limit
@@ -64,7 +65,7 @@ class ReadingStorage(OpenedStorage):
         limit: int = 1000,
     ) -> tuple[StreamInfo, ...]:
         """Return the streams that sort after *after*, as `Log.read_streams` says."""
-        _check_limit(limit, PAGE_EVENTS_MAX)
+        check_limit(limit, PAGE_EVENTS_MAX)
         return await self._read(
             lambda connection: self._streams.infos(
                 connection, category=category, after=after, internal=internal, limit=limit
@@ -80,7 +81,7 @@ class ReadingStorage(OpenedStorage):
         limit: int = 1000,
     ) -> LogPage:
         """Return a page of the log, as `Log.read_log` says."""
-        _check_limit(limit, PAGE_EVENTS_MAX)
+        check_limit(limit, PAGE_EVENTS_MAX)
         return await self._read(
             lambda connection: self._log.read_page(
                 connection, after=after, after_id=after_id, where=where, limit=limit
@@ -111,7 +112,7 @@ class ReadingStorage(OpenedStorage):
     async def find_rows(self, collection: str, query: RowQuery) -> tuple[Row, ...]:
         """Return the rows that match, as `Rows.find_rows` says."""
         self._opened()
-        _check_limit(query.limit, ROWS_MAX)
+        check_limit(query.limit, ROWS_MAX)
         if query.offset < 0:
             raise ValueError(f"an offset is 0 or more, not {query.offset}")
         found = self._collection(collection)
@@ -122,8 +123,3 @@ class ReadingStorage(OpenedStorage):
         self._opened()
         found = self._collection(collection)
         return await self._read(lambda connection: rows.count_rows(connection, found, conditions))
-
-
-def _check_limit(limit: int, limit_max: int) -> None:
-    if not 1 <= limit <= limit_max:
-        raise ValueError(f"a limit is 1 to {limit_max}, not {limit}")

@@ -2,13 +2,12 @@
 
 import base64
 import binascii
-import re
 from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 
-from headwater.errors import ConfigurationError, InvalidNameError
+from headwater.errors import ConfigurationError
 from headwater.ports.changes import IndexValue, RowChange
 from headwater.ports.rows import (
     CollectionSpec,
@@ -16,9 +15,9 @@ from headwater.ports.rows import (
     Condition,
     IndexedField,
     IndexKind,
+    check_names,
 )
 
-_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
 _RESERVED: Final = ("headwater_", "sqlite_")
 COLUMN_TYPES: Final = {
     IndexKind.TEXT: "TEXT",
@@ -113,22 +112,6 @@ class Collection:
             "_data TEXT NOT NULL",
             *(indexed_column(field) for field in self.spec.indexed),
         )
-
-
-def check_names(spec: CollectionSpec) -> None:
-    """Pass if the collection and its fields can be named so in SQL.
-
-    Raises:
-        InvalidNameError: one can't.
-    """
-    names = [("collection name", spec.name)]
-    names += [("field name", name) for name in spec.fields]
-    names += [("field name", field.name) for field in spec.indexed]
-    for kind, name in names:
-        if _NAME.match(name) is None:
-            raise InvalidNameError(
-                kind, name, "it must begin with a-z and hold at most 63 of a-z, 0-9 and _"
-            )
 
 
 def column_of(field: str) -> str:

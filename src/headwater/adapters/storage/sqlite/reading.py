@@ -5,6 +5,7 @@ from typing import Final
 
 from headwater.adapters.storage.sqlite import log, rows, streams
 from headwater.adapters.storage.sqlite.file import SqliteFile
+from headwater.ports.limits import check_limit
 from headwater.ports.log import (
     EVERYTHING,
     PAGE_EVENTS_MAX,
@@ -32,7 +33,7 @@ class SqliteReading(SqliteFile):
         limit: int = 1000,
     ) -> tuple[StoredEvent, ...]:
         """Return a part of a stream, as `Log.read_stream` says."""
-        _check_limit(limit, PAGE_EVENTS_MAX)
+        check_limit(limit, PAGE_EVENTS_MAX)
         first = from_version
         if first is None:
             first = _VERSION_MAX if backwards else 1
@@ -46,7 +47,7 @@ class SqliteReading(SqliteFile):
         self, stream_id: str, *, from_version: int = 1, limit: int = 1000
     ) -> Sequence[StoredPayload]:
         """Return the payloads of a stream, as `Log.read_payloads` says."""
-        _check_limit(limit, PAGE_EVENTS_MAX)
+        check_limit(limit, PAGE_EVENTS_MAX)
         return await self._read(
             lambda cursor: log.select_payloads(
                 cursor, stream_id, from_version=from_version, limit=limit
@@ -66,7 +67,7 @@ class SqliteReading(SqliteFile):
         limit: int = 1000,
     ) -> tuple[StreamInfo, ...]:
         """Return the streams that follow, as `Log.read_streams` says."""
-        _check_limit(limit, PAGE_EVENTS_MAX)
+        check_limit(limit, PAGE_EVENTS_MAX)
         return await self._read(
             lambda cursor: streams.select_streams(
                 cursor, category=category, after=after, internal=internal, limit=limit
@@ -82,7 +83,7 @@ class SqliteReading(SqliteFile):
         limit: int = 1000,
     ) -> LogPage:
         """Return a page of the log, as `Log.read_log` says."""
-        _check_limit(limit, PAGE_EVENTS_MAX)
+        check_limit(limit, PAGE_EVENTS_MAX)
         return await self._read(
             lambda cursor: log.select_page(
                 cursor, after=after, after_id=after_id, where=where, limit=limit
@@ -116,7 +117,7 @@ class SqliteReading(SqliteFile):
     async def find_rows(self, collection: str, query: RowQuery) -> tuple[Row, ...]:
         """Return the rows that match, as `Rows.find_rows` says."""
         self._opened()
-        _check_limit(query.limit, ROWS_MAX)
+        check_limit(query.limit, ROWS_MAX)
         if query.offset < 0:
             raise ValueError(f"an offset is 0 or more, not {query.offset}")
         found = self._collection(collection)
@@ -127,8 +128,3 @@ class SqliteReading(SqliteFile):
         self._opened()
         found = self._collection(collection)
         return await self._read(lambda cursor: rows.select_count(cursor, found, conditions))
-
-
-def _check_limit(limit: int, limit_max: int) -> None:
-    if not 1 <= limit <= limit_max:
-        raise ValueError(f"a limit is 1 to {limit_max}, not {limit}")

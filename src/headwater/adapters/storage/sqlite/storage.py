@@ -4,10 +4,10 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
+from headwater.adapters.opening import CLOSED
 from headwater.adapters.storage.sqlite import collections, subscriptions
 from headwater.adapters.storage.sqlite.administration import SqliteAdministration
 from headwater.adapters.storage.sqlite.collection import Collection
-from headwater.adapters.storage.sqlite.file import CLOSED
 from headwater.adapters.storage.sqlite.reading import SqliteReading
 from headwater.adapters.storage.sqlite.restoration import SqliteRestoration
 from headwater.adapters.storage.sqlite.within import commit_within
