@@ -17,8 +17,8 @@ from headwater.ports.changes import (
     RowChange,
     StreamAction,
 )
+from headwater.ports.leases import Checkpoint
 from headwater.ports.rows import CollectionSpec
-from headwater.ports.storage import Checkpoint
 from headwater.streams import ExpectedVersion
 from headwater.testing.conformance.builders import id_bytes, new_events
 from headwater.testing.conformance.suite import FAR_FUTURE_US

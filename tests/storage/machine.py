@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from headwater.errors import LogRewoundError
+from headwater.ports.leases import Checkpoint
 from headwater.ports.log import LogFilter
-from headwater.ports.storage import Checkpoint
 from headwater.testing.conformance.suite import FAR_FUTURE_US
 from tests.storage.log_model import facts_of, told
 from tests.storage.machine_writing import WritingMachine

@@ -18,8 +18,8 @@ from headwater.adapters.storage.postgres.row_statements import RowStatements
 from headwater.adapters.storage.postgres.transactions import writing as transaction
 from headwater.errors import StorageBusyError
 from headwater.ports.changes import Changes, RowGuard
+from headwater.ports.leases import Checkpoint
 from headwater.ports.rows import CollectionSpec
-from headwater.ports.storage import Checkpoint
 from headwater.testing.conformance.builders import (
     appending,
     changing,

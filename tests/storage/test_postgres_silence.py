@@ -14,8 +14,8 @@ from headwater.adapters.storage.postgres import PostgresSettings, PostgresStorag
 from headwater.adapters.storage.postgres.connections import connect
 from headwater.errors import OutcomeUnknownError, StorageUnavailableError
 from headwater.ports.changes import Changes, CheckpointMove
+from headwater.ports.leases import Checkpoint
 from headwater.ports.rows import CollectionSpec
-from headwater.ports.storage import Checkpoint
 from headwater.testing.conformance.builders import appending, new_event, row, whole_log, writing
 from tests.servers.postgres import PostgresServer
 

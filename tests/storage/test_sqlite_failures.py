@@ -16,7 +16,7 @@ from headwater.adapters.storage.sqlite import SqliteSettings, SqliteStorage, wri
 from headwater.adapters.storage.sqlite.committer import Committer
 from headwater.errors import StorageBusyError, StorageError, StorageFullError
 from headwater.ports.changes import Committed
-from headwater.ports.storage import Checkpoint
+from headwater.ports.leases import Checkpoint
 from headwater.testing.conformance.builders import appending, commit_all, new_event, whole_log
 
 T = TypeVar("T")

@@ -15,8 +15,9 @@ from headwater.errors import (
     SchemaVersionError,
 )
 from headwater.ports.changes import Appended, Changes, CheckpointMove, Committed
+from headwater.ports.leases import Checkpoint
 from headwater.ports.log import LogFilter, StreamInfo, StreamState
-from headwater.ports.storage import Checkpoint, StoredReceipt
+from headwater.ports.storage import StoredReceipt
 from headwater.testing.conformance.builders import (
     appending,
     archive,

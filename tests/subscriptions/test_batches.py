@@ -5,8 +5,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headwater.ports.leases import Checkpoint
 from headwater.ports.log import StoredEvent
-from headwater.ports.storage import Checkpoint
 from headwater.subscriptions.subscription import Arrival, Batch, Worked
 
 BEFORE, SCANNED_TO = Checkpoint(0), Checkpoint(1000)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from headwater.adapters.storage.sqlite import SqliteStorage
-from headwater.ports.storage import Checkpoint
+from headwater.ports.leases import Checkpoint
 from headwater.subscriptions import runner
 from headwater.subscriptions.subscriber import Delivery
 from headwater.subscriptions.subscription import Arrival

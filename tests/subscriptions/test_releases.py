@@ -8,8 +8,9 @@ import pytest
 from headwater.errors import ConfigurationError, UnknownTypeError, WaitTimeoutError
 from headwater.operations.type_lists import TYPE_LISTS, drop_types, read_types
 from headwater.ports.changes import Changes, Committed, RowChange
+from headwater.ports.leases import Checkpoint
 from headwater.ports.log import EVERYTHING
-from headwater.ports.storage import Checkpoint, Storage
+from headwater.ports.storage import Storage
 from headwater.serialization.upcasting import Upcasters
 from headwater.subscriptions import runner
 from headwater.subscriptions.runner import Runner

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from headwater.ports.storage import Checkpoint, Storage
+from headwater.ports.leases import Checkpoint
+from headwater.ports.storage import Storage
 from headwater.subscriptions import runner
 from headwater.subscriptions.status import SubscriptionState
 from headwater.subscriptions.subscriber import Delivery

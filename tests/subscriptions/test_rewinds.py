@@ -10,7 +10,7 @@ import pytest
 
 from headwater.adapters.storage.sqlite import SqliteStorage
 from headwater.errors import LogRewoundError, StorageUnavailableError, SubscriptionFailedError
-from headwater.ports.storage import Checkpoint
+from headwater.ports.leases import Checkpoint
 from headwater.subscriptions import runner
 from headwater.subscriptions.status import SubscriptionState
 from headwater.subscriptions.subscriber import Delivery

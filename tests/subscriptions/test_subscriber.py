@@ -10,7 +10,7 @@ from headwater.errors import (
     WaitTimeoutError,
 )
 from headwater.metadata import current_context, message_context
-from headwater.ports.storage import Checkpoint
+from headwater.ports.leases import Checkpoint
 from headwater.subscriptions.status import SubscriptionState
 from headwater.subscriptions.subscriber import Delivery
 from headwater.subscriptions.subscription import Arrival, partition_of

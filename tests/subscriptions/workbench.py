@@ -4,8 +4,9 @@ from collections.abc import Awaitable, Callable
 
 from headwater.clock import SystemClock
 from headwater.event_store import EventStore
+from headwater.ports.leases import Checkpoint
 from headwater.ports.log import LogFilter
-from headwater.ports.storage import Checkpoint, Storage
+from headwater.ports.storage import Storage
 from headwater.projections.consumer import ProjectionConsumer
 from headwater.projections.projection import Folds
 from headwater.serialization.codec import EventCodec

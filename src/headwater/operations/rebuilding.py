@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import msgspec
 
 from headwater.errors import ConfigurationError
-from headwater.ports.storage import Checkpoint, Storage
+from headwater.ports.leases import Checkpoint
+from headwater.ports.storage import Storage
 
 BEGINNING = Checkpoint(0)
 

@@ -12,8 +12,9 @@ import msgspec
 
 from headwater.errors import ConfigurationError, LogRewoundError
 from headwater.ports.administration import StoredSubscription
+from headwater.ports.leases import Checkpoint
 from headwater.ports.log import WHOLE_LOG
-from headwater.ports.storage import Checkpoint, Storage
+from headwater.ports.storage import Storage
 
 BEGINNING: Final = Checkpoint(0)
 

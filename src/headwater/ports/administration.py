@@ -1,21 +1,19 @@
 """What operators do with a storage: look at what it keeps, repair it, and let old things go."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import msgspec
 
+from headwater.ports.leases import Checkpoint
 from headwater.ports.rows import CollectionSpec
-
-if TYPE_CHECKING:
-    from headwater.ports.storage import Checkpoint
 
 
 class StoredSubscription(msgspec.Struct, frozen=True):
     """A subscription as stored: its name and the checkpoint of each partition."""
 
     name: str
-    checkpoints: "tuple[Checkpoint, ...]"
+    checkpoints: tuple[Checkpoint, ...]
 
 
 class Pruned(msgspec.Struct, frozen=True):
@@ -36,21 +34,46 @@ class Administration(Protocol):
     All methods raise `StorageClosedError` before `open` and after `close`.
     """
 
-    async def subscriptions(self) -> "Sequence[StoredSubscription]":
+    async def subscriptions(self) -> Sequence[StoredSubscription]:
         """Return all subscriptions that were ever opened, by name."""
         ...
 
     async def reset_subscription(
-        self, name: str, *, to: "Checkpoint", clear: Sequence[str] = ()
+        self, name: str, *, to: Checkpoint, clear: Sequence[str] = ()
     ) -> int:
         """Set the checkpoint of every partition to *to*, wherever it stands.
 
         In the same commit all rows of the collections in *clear* are deleted; how many there
-        were is returned. A worker that is at it notices by compare-and-set: what it was about to
-        commit, rows from before with a checkpoint from before, is refused.
+        were is returned. All leases of the subscription are revoked, their tokens too: what a
+        worker was about to commit, rows from before with a checkpoint from before, is refused.
 
         Raises:
             ConfigurationError: there is no such subscription, or a collection was not prepared.
+        """
+        ...
+
+    async def repartition(self, name: str, *, partitions: int) -> None:
+        """Give the subscription another number of partitions, all where the old ones stand.
+
+        Keys move to other partitions then, so it must be drained first: every old partition
+        stands at one position. All leases are revoked, their tokens too.
+
+        Raises:
+            ConfigurationError: there is no such subscription, or its partitions do not stand at
+                one position; the error names the lowest and the highest.
+            ValueError: *partitions* is outside 1 … 1024.
+        """
+        ...
+
+    async def drop_subscription(self, name: str) -> None:
+        """Forget the subscription, its partitions and leases; if there is none, do nothing."""
+        ...
+
+    async def drop_collection(self, name: str) -> None:
+        """Delete the collection with all its rows; if there is none, do nothing.
+
+        What others prepared under this name and still use is refused afterwards, as if it had
+        not been prepared.
         """
         ...
 

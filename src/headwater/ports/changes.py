@@ -91,7 +91,11 @@ class CheckpointMove(msgspec.Struct, frozen=True, gc=False):
     """Move a partition's checkpoint by compare-and-set from `expected` to `to`.
 
     `event_id` is the id of the event at `to`, None if there is none. It is kept with the
-    position, so that a log which was rewound and went on otherwise is noticed.
+    position, so that a log which was rewound and went on otherwise is noticed. With `to` equal
+    to `expected` it only guards: the partition stands there.
+
+    `token` is that of the lease under which the move is made (`ports.leases`): it must be the
+    partition's, and the partition be leased. None: nobody's, for those who need no lease.
     """
 
     subscription: str
@@ -99,6 +103,7 @@ class CheckpointMove(msgspec.Struct, frozen=True, gc=False):
     expected: int
     to: int
     event_id: bytes | None = None
+    token: int | None = None
 
 
 class NewReceipt(msgspec.Struct, frozen=True, gc=False):

@@ -40,9 +40,9 @@ class LogFilter(msgspec.Struct, frozen=True, gc=False):
     """Which events a reader of the log wants. Every part that is given must hold.
 
     `types` are stored type names, `categories` what stands before the first ``-`` of a stream
-    id, `tags` must all be on the event. Streams whose names start with ``$`` are left out
-    unless `internal` is set, archived ones unless `archived` is. An empty set means: no
-    restriction.
+    id, `tags` must all be on the event, `tenants` are those it may be of. Streams whose names
+    start with ``$`` are left out unless `internal` is set, archived ones unless `archived` is.
+    An empty set means: no restriction.
     """
 
     types: frozenset[str] = frozenset()
@@ -50,6 +50,7 @@ class LogFilter(msgspec.Struct, frozen=True, gc=False):
     tags: frozenset[str] = frozenset()
     internal: bool = False
     archived: bool = False
+    tenants: frozenset[str] = frozenset()
 
 
 EVERYTHING: Final = LogFilter()

@@ -7,6 +7,7 @@ import msgspec
 
 from headwater.ports.administration import Administration
 from headwater.ports.changes import Changes, Committed
+from headwater.ports.leases import Checkpoint, Leases
 from headwater.ports.log import Log
 from headwater.ports.restoration import Restoration
 from headwater.ports.rows import Rows
@@ -36,14 +37,7 @@ class StoredReceipt(msgspec.Struct, frozen=True):
     position: int
 
 
-class Checkpoint(msgspec.Struct, frozen=True):
-    """Where a partition stands, and the id of the event there; None if it is not known."""
-
-    position: int
-    event_id: bytes | None = None
-
-
-class Storage(Log, Rows, Administration, Restoration, Protocol):
+class Storage(Log, Rows, Leases, Administration, Restoration, Protocol):
     """Commits `Changes` and reads what was committed.
 
     Usable from one event loop. `open` and `close` may be called more than once; what is
@@ -107,6 +101,8 @@ class Storage(Log, Rows, Administration, Restoration, Protocol):
             DeadlineExceededError: the deadline has passed.
             ReceiptExistsError: a receipt is there already, with the same digest.
             IdempotencyConflictError: a receipt is there with another digest.
+            LeaseLostError: a checkpoint's token is not that of its partition, or the partition was
+                released, or its subscription is not open in this storage.
             CheckpointConflictError: a checkpoint is not where `expected` says, or its
                 subscription or partition is not open in this storage (`actual` is then -1).
                 It comes before all that appends are refused for, so that a worker which was

@@ -7,8 +7,8 @@ from contextlib import suppress
 from typing import Final
 
 from headwater.errors import StorageError, SubscriptionFailedError
+from headwater.ports.leases import Checkpoint
 from headwater.ports.log import Log
-from headwater.ports.storage import Checkpoint
 from headwater.subscriptions.progress import Progress
 from headwater.subscriptions.status import SubscriptionState, SubscriptionStatus
 

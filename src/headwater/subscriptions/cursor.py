@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from headwater.errors import LogRewoundError
+from headwater.ports.leases import Checkpoint
 from headwater.ports.log import WHOLE_LOG, Log, LogFilter, LogPage
-from headwater.ports.storage import Checkpoint
 from headwater.serialization.personal.sealed_storage import SealedStorage
 
 

@@ -18,8 +18,9 @@ from headwater.errors import (
     SubscriptionFailedError,
 )
 from headwater.ports.changes import Changes, CheckpointMove
+from headwater.ports.leases import Checkpoint
 from headwater.ports.log import LogPage, StoredEvent
-from headwater.ports.storage import Checkpoint, Storage
+from headwater.ports.storage import Storage
 from headwater.serialization.codec import EventCodec
 from headwater.subscriptions.cursor import position_of
 from headwater.subscriptions.subscription import (

@@ -12,8 +12,9 @@ from headwater.errors import (
     SubscriptionFailedError,
     UnknownTypeError,
 )
+from headwater.ports.leases import Checkpoint
 from headwater.ports.log import Log
-from headwater.ports.storage import Checkpoint, Storage
+from headwater.ports.storage import Storage
 from headwater.serialization.codec import EventCodec
 from headwater.subscriptions.condition import Condition
 from headwater.subscriptions.cursor import Cursor

@@ -9,8 +9,8 @@ import msgspec
 
 from headwater.metadata import Recorded
 from headwater.ports.changes import CheckpointMove, RowGuard
+from headwater.ports.leases import Checkpoint
 from headwater.ports.log import EVERYTHING, LogFilter, StoredEvent
-from headwater.ports.storage import Checkpoint
 from headwater.serialization.envelope import recorded
 
 PARTITIONS: Final = 16

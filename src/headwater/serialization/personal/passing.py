@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from headwater.ports.administration import Pruned, StoredSubscription
+from headwater.ports.leases import Checkpoint
 from headwater.ports.log import StoredEvent, StreamInfo
 from headwater.ports.rows import CollectionSpec, Condition
-from headwater.ports.storage import Capabilities, Checkpoint, Storage
+from headwater.ports.storage import Capabilities, Storage
 
 
 class Passing:

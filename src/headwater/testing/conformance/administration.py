@@ -8,8 +8,9 @@ import pytest
 from headwater.errors import CheckpointConflictError, ConfigurationError, IdempotencyConflictError
 from headwater.ports.administration import Pruned, StoredSubscription
 from headwater.ports.changes import Changes, CheckpointMove, Committed, NewReceipt
+from headwater.ports.leases import Checkpoint
 from headwater.ports.rows import CollectionSpec, IndexedField, IndexKind
-from headwater.ports.storage import Checkpoint, Storage
+from headwater.ports.storage import Storage
 from headwater.testing.conformance.builders import (
     append,
     appending,

@@ -18,10 +18,11 @@ from headwater.errors import (
 )
 from headwater.ports.administration import Pruned, StoredSubscription
 from headwater.ports.changes import Changes, CheckpointMove, Committed, NewReceipt, RowChange
+from headwater.ports.leases import Checkpoint
 from headwater.ports.limits import check_sizes
 from headwater.ports.rows import CollectionSpec
 from headwater.ports.sealed import check_sealed
-from headwater.ports.storage import Checkpoint, StoredReceipt
+from headwater.ports.storage import StoredReceipt
 from headwater.streams import check_stream_id
 
 

@@ -13,6 +13,7 @@ from headwater.clock import Clock, SystemClock, microseconds_since_epoch
 from headwater.errors import StorageClosedError
 from headwater.ports.administration import Pruned, StoredSubscription
 from headwater.ports.changes import Changes, Committed
+from headwater.ports.leases import Checkpoint
 from headwater.ports.limits import check_limit
 from headwater.ports.log import (
     EVERYTHING,
@@ -24,7 +25,7 @@ from headwater.ports.log import (
     StreamInfo,
 )
 from headwater.ports.rows import ROWS_MAX, CollectionSpec, Condition, Row, RowQuery
-from headwater.ports.storage import COMMITS_WAITING_MAX, Capabilities, Checkpoint, StoredReceipt
+from headwater.ports.storage import COMMITS_WAITING_MAX, Capabilities, StoredReceipt
 
 _SYSTEM_CLOCK: Final = SystemClock()
 

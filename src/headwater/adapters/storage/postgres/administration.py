@@ -11,8 +11,8 @@ from headwater.adapters.storage.postgres.settings import PostgresSettings
 from headwater.adapters.storage.postgres.transactions import writing
 from headwater.errors import ConfigurationError
 from headwater.ports.administration import Pruned, StoredSubscription
+from headwater.ports.leases import Checkpoint
 from headwater.ports.rows import CollectionSpec
-from headwater.ports.storage import Checkpoint
 
 
 class AdministrationStatements:

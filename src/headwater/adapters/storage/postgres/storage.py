@@ -11,10 +11,11 @@ from headwater.adapters.storage.postgres.reading import ReadingStorage
 from headwater.adapters.storage.postgres.upkeep import UpkeepStorage
 from headwater.adapters.storage.postgres.workers import Workers
 from headwater.ports.changes import NO_CHANGES, Changes, Committed
+from headwater.ports.leases import Checkpoint
 from headwater.ports.limits import check_sizes
 from headwater.ports.rows import CollectionSpec
 from headwater.ports.sealed import check_sealed
-from headwater.ports.storage import Capabilities, Checkpoint
+from headwater.ports.storage import Capabilities
 from headwater.streams import check_stream_id
 
 PARTITIONS_MAX: Final = 1024

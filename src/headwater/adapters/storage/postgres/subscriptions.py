@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from headwater.adapters.storage.postgres.connections import Connection
-from headwater.ports.storage import Checkpoint
+from headwater.ports.leases import Checkpoint
 
 
 class SubscriptionStatements:

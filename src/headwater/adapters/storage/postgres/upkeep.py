@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from headwater.adapters.storage.postgres.opened import OpenedStorage
 from headwater.ports.administration import Pruned, StoredSubscription
+from headwater.ports.leases import Checkpoint
 from headwater.ports.log import StoredEvent, StreamInfo
 from headwater.ports.restoration import Restored
 from headwater.ports.rows import CollectionSpec
-from headwater.ports.storage import Checkpoint
 
 
 class UpkeepStorage(OpenedStorage):

@@ -11,8 +11,8 @@ from headwater.adapters.storage.sqlite.connections import writing
 from headwater.adapters.storage.sqlite.file import SqliteFile
 from headwater.errors import ConfigurationError
 from headwater.ports.administration import Pruned, StoredSubscription
+from headwater.ports.leases import Checkpoint
 from headwater.ports.rows import CollectionSpec
-from headwater.ports.storage import Checkpoint
 
 _REMOVE_RECEIPTS: Final = "DELETE FROM headwater_receipts WHERE position > ?"
 _RESET: Final = "UPDATE headwater_checkpoints SET position = ?, event_id = ? WHERE subscription = ?"

@@ -14,10 +14,10 @@ from headwater.adapters.storage.sqlite.within import commit_within
 from headwater.clock import microseconds_since_epoch
 from headwater.errors import StorageClosedError
 from headwater.ports.changes import NO_CHANGES, Changes, Committed
+from headwater.ports.leases import Checkpoint
 from headwater.ports.limits import check_sizes
 from headwater.ports.rows import CollectionSpec
 from headwater.ports.sealed import check_sealed
-from headwater.ports.storage import Checkpoint
 from headwater.streams import check_stream_id
 
 PARTITIONS_MAX: Final = 1024

@@ -4,7 +4,7 @@ import sqlite3
 from contextlib import closing
 
 from headwater.adapters.storage.sqlite.connections import writing
-from headwater.ports.storage import Checkpoint
+from headwater.ports.leases import Checkpoint
 
 _SELECT = (
     "SELECT position, event_id FROM headwater_checkpoints WHERE subscription = ? ORDER BY partition"

@@ -12,7 +12,8 @@ from headwater.errors import (
     ReceiptExistsError,
 )
 from headwater.ports.changes import Changes, CheckpointMove, NewReceipt
-from headwater.ports.storage import Checkpoint, Storage, StoredReceipt
+from headwater.ports.leases import Checkpoint
+from headwater.ports.storage import Storage, StoredReceipt
 from headwater.testing.conformance.builders import (
     append,
     appending,

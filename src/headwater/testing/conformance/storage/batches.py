@@ -22,8 +22,9 @@ from headwater.ports.changes import (
     NewReceipt,
     TagCondition,
 )
+from headwater.ports.leases import Checkpoint
 from headwater.ports.rows import CollectionSpec, IndexedField, IndexKind
-from headwater.ports.storage import COMMITS_WAITING_MAX, Checkpoint, Storage
+from headwater.ports.storage import COMMITS_WAITING_MAX, Storage
 from headwater.streams import ExpectedVersion
 from headwater.testing.conformance.builders import (
     append,

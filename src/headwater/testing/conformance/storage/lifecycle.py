@@ -7,8 +7,9 @@ import pytest
 
 from headwater.errors import StorageClosedError
 from headwater.ports.changes import NO_CHANGES, Changes, CheckpointMove, NewReceipt
+from headwater.ports.leases import Checkpoint
 from headwater.ports.rows import CollectionSpec, RowQuery
-from headwater.ports.storage import Capabilities, Checkpoint, Storage, StoredReceipt
+from headwater.ports.storage import Capabilities, Storage, StoredReceipt
 from headwater.testing.conformance.builders import (
     append,
     appending,
