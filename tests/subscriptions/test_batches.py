@@ -45,7 +45,7 @@ def test_single_batches_are_one_stored_event_each_and_follow_on_one_another(
 
     assert [len(single.arrivals) for single in singles] == counts
     assert all(single.single for single in singles)
-    ends = [single.moves(Worked(len(single.arrivals)))[0] for single in singles]
+    ends = [single.advance(Worked(len(single.arrivals))).checkpoints[0] for single in singles]
     assert ends[0].expected == BEFORE.position
     assert all(one.to == following.expected for one, following in pairwise(ends))
     assert ends[-1].to == SCANNED_TO.position

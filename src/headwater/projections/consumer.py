@@ -5,7 +5,7 @@ from typing import Any, Generic, TypeVar
 
 from headwater.domain.read_model import ReadModel
 from headwater.errors import ProjectionKeyError, RowMissingError
-from headwater.ports.changes import Changes, CheckpointMove, RowChange
+from headwater.ports.changes import Changes, CheckpointMove, RowChange, RowGuard
 from headwater.ports.rows import Row
 from headwater.ports.storage import Storage
 from headwater.projections.projection import Folds, Projection
@@ -42,17 +42,21 @@ class ProjectionConsumer(Generic[M]):
         """Fold the batches; commit all rows and checkpoints as they are after what succeeded."""
         changes: list[RowChange] = []
         moves: list[CheckpointMove] = []
+        guards: dict[RowGuard, None] = {}
         outcomes: list[Worked] = []
         for batch in batches:
             rows, worked = self._work_batch(batch.arrivals)
             changes += rows
-            moves += batch.moves(worked)
+            advance = batch.advance(worked)
+            changes += advance.rows
+            moves += advance.checkpoints
+            guards.update(dict.fromkeys(advance.guards))
             outcomes.append(worked)
         try:
             if moves or changes:
                 await self._target.commit(
                     Changes(
-                        guards=tuple({guard for batch in batches for guard in batch.guards}),
+                        guards=tuple(guards),
                         rows=tuple(changes),
                         checkpoints=tuple(moves),
                     )

@@ -144,7 +144,7 @@ class SubscriberConsumer:
                         around.close()
             return Worked(done)
 
-        done = await self._units.run(handle_all, checkpoints=batch.moves, guards=batch.guards)
+        done = await self._units.run(handle_all, advance=batch.advance)
         return done.result
 
     async def _hand_over(self, arrival: Arrival, unit: UnitOfWork) -> None:

@@ -8,10 +8,11 @@ from zlib import crc32
 import msgspec
 
 from headwater.metadata import Recorded
-from headwater.ports.changes import CheckpointMove, RowGuard
+from headwater.ports.changes import CheckpointMove, RowChange, RowGuard
 from headwater.ports.leases import Checkpoint
 from headwater.ports.log import EVERYTHING, LogFilter, StoredEvent
 from headwater.serialization.envelope import recorded
+from headwater.unit_of_work.advance import NO_ADVANCE, Advance
 
 PARTITIONS: Final = 16
 """How many partitions a subscription gets when it is first opened, unless it says otherwise."""
@@ -46,13 +47,14 @@ class Arrival:
     If upcasters made it, `stored` is as if it had been stored that way (`EventCodec.read`).
     Several that were made of one event have its position, and follow on one another.
     `preceding` is what stands before it on its page as it is stored, whoever that is for.
+    `attempts` is how often it was tried before, as far as that is stored.
     """
 
-    __slots__ = ("_recorded", "key", "partition", "payload", "preceding", "stored")
+    __slots__ = ("_recorded", "attempts", "key", "partition", "payload", "preceding", "stored")
 
     def __init__(self, stored: StoredEvent, payload: object) -> None:
         self.stored, self.payload = stored, payload
-        self.key, self.partition = "", 0
+        self.key, self.partition, self.attempts = "", 0, 0
         self.preceding: StoredEvent | None = None
         self._recorded: Recorded[Any] | None = None
 
@@ -74,13 +76,32 @@ class Worked(msgspec.Struct, frozen=True):
     failure: Exception | None = None
 
 
+class HeldBack(msgspec.Struct, frozen=True):
+    """An event that is not handed over now, and the row that keeps its place: it must be written
+    by the commit that moves the checkpoint past `position`."""
+
+    position: int
+    row: RowChange
+
+
 class Batch:
     """Events of one partition, in order, and where its checkpoint goes with them.
 
-    The commit that moves it carries `guards`.
+    The commit that moves it carries `guards` and the lease's `token`. `held` are events between
+    them that wait. `settles` are rows to write when all arrivals are done.
     """
 
-    __slots__ = ("_before", "_scanned_to", "_subscription", "arrivals", "guards", "partition")
+    __slots__ = (
+        "_before",
+        "_scanned_to",
+        "_subscription",
+        "arrivals",
+        "guards",
+        "held",
+        "partition",
+        "settles",
+        "token",
+    )
 
     def __init__(
         self,
@@ -91,10 +112,14 @@ class Batch:
         before: Checkpoint,
         scanned_to: Checkpoint,
         guards: tuple[RowGuard, ...] = (),
+        token: int | None = None,
+        held: Sequence[HeldBack] = (),
+        settles: tuple[RowChange, ...] = (),
     ) -> None:
         """Move the checkpoint from *before* to *scanned_to* when all *arrivals* are done."""
         self._subscription, self.partition = subscription, partition
-        self.arrivals, self.guards = arrivals, guards
+        self.arrivals, self.guards, self.token = arrivals, guards, token
+        self.held, self.settles = held, settles
         self._before, self._scanned_to = before, scanned_to
 
     @property
@@ -115,14 +140,22 @@ class Batch:
             return self._before
         return Checkpoint(preceding.position, preceding.id)
 
-    def moves(self, worked: Worked) -> tuple[CheckpointMove, ...]:
-        """Return the move that must be committed together with what *worked* says was done."""
+    def advance(self, worked: Worked) -> Advance:
+        """Return what must be committed together with the effects of what *worked* says was done.
+
+        Under a token there always is a move, if only to where the checkpoint stands: without it
+        the effects of a worker that lost its lease would be written.
+        """
         before, to = self._before.position, self.reached(worked)
-        if to.position == before:
-            return ()
-        return (
-            CheckpointMove(self._subscription, self.partition, before, to.position, to.event_id),
+        if to.position == before and self.token is None:
+            return NO_ADVANCE
+        move = CheckpointMove(
+            self._subscription, self.partition, before, to.position, to.event_id, self.token
         )
+        rows = tuple(held.row for held in self.held if held.position <= to.position)
+        if worked.failure is None:
+            rows += self.settles
+        return Advance((move,), rows, self.guards)
 
     def groups(self) -> Iterator[Sequence[Arrival]]:
         """Yield the arrivals in order, those of one stored event together."""
@@ -141,6 +174,11 @@ class Batch:
                 before=before,
                 scanned_to=end,
                 guards=self.guards,
+                token=self.token,
+                held=[
+                    held for held in self.held if before.position < held.position <= end.position
+                ],
+                settles=self.settles if following is None else (),
             )
             before = end
 
@@ -174,7 +212,7 @@ class Consumer(Protocol):
         """Handle the batches of a page, one per partition, and return what came of each.
 
         Each is handled in order and up to the first event that fails; the effects of what came
-        before are committed together with `Batch.moves` under `Batch.guards`. If another worker
+        before are committed together with `Batch.advance`. If another worker
         has moved the checkpoint the outcome is a `CheckpointConflictError`, and a
         `RowConflictError` of the type list if that has changed.
         """

@@ -16,14 +16,13 @@ from headwater.ports.changes import (
     NO_CHANGES,
     Append,
     Changes,
-    CheckpointMove,
     NewEvent,
     NewReceipt,
     RowChange,
-    RowGuard,
 )
 from headwater.serialization.envelope import Envelope
 from headwater.streams import ExpectedVersion, check_stream_id
+from headwater.unit_of_work.advance import NO_ADVANCE, Advance
 from headwater.unit_of_work.decisions import Decisions
 from headwater.unit_of_work.identity_map import IdentityMap
 from headwater.unit_of_work.lifetime import Lifetime
@@ -140,14 +139,12 @@ class Collecting(Lifetime):
 
     def changes(
         self,
-        *,
-        checkpoints: tuple[CheckpointMove, ...] = (),
-        guards: tuple[RowGuard, ...] = (),
+        advance: Advance = NO_ADVANCE,
     ) -> Changes:
         """Return everything collected as one value; encoding is checked here.
 
         What was only read is guarded if anything is written, else there is nothing to guard.
-        *guards* come on top of that.
+        *advance* comes on top of that.
 
         Raises:
             RoundTripError: an event or row does not come back equal from encode + decode.
@@ -159,7 +156,8 @@ class Collecting(Lifetime):
         writes, unchanged = self._appends_of_aggregates()
         writes += self.appends.appends(self._enclose)
         rows = self._rows_of_aggregates() + self.rows.changes()
-        if not (writes or rows or self._receipts or checkpoints or self._decisions.required()):
+        advances = advance.checkpoints or advance.rows
+        if not (writes or rows or self._receipts or advances or self._decisions.required()):
             return NO_CHANGES
         self._check_writable()
         context = current_context()
@@ -167,9 +165,9 @@ class Collecting(Lifetime):
         return Changes(
             (*unchanged, *writes) if writes or rows else (),
             self._decisions.conditions(writing=bool(writes or rows)),
-            (*guards, *self.rows.guards()) if writes or rows else guards,
-            tuple(rows),
-            checkpoints,
+            (*advance.guards, *self.rows.guards()) if writes or rows else advance.guards,
+            (*rows, *advance.rows),
+            advance.checkpoints,
             tuple(self._receipts),
             microseconds_since_epoch(deadline) if deadline is not None else None,
         )

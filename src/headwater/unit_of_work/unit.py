@@ -13,15 +13,13 @@ from headwater.errors import (
     AggregateExistsError,
     ConcurrencyError,
     ConflictError,
-    RowConflictError,
     UnitOfWorkError,
 )
 from headwater.ports.changes import (
     Changes,
-    CheckpointMove,
     Committed,
-    RowGuard,
 )
+from headwater.unit_of_work.advance import NO_ADVANCE, Advance
 from headwater.unit_of_work.collecting import Collecting, IdSource, chance_id
 from headwater.unit_of_work.collection import Collection
 from headwater.unit_of_work.erased_streams import commit_on_erased
@@ -136,12 +134,7 @@ class UnitOfWork(Collecting):
         """Return whether *units* made this unit, so that it is committed to their storage."""
         return self._units is units
 
-    async def commit(
-        self,
-        *,
-        checkpoints: tuple[CheckpointMove, ...] = (),
-        guards: tuple[RowGuard, ...] = (),
-    ) -> Committed:
+    async def commit(self, advance: Advance = NO_ADVANCE) -> Committed:
         """Commit what was collected; afterwards the aggregates can go on in another unit.
 
         A unit that has collected nothing commits nothing.
@@ -153,7 +146,7 @@ class UnitOfWork(Collecting):
                 recorded events in here: it was never added.
             StorageError, DeadlineExceededError: as `Storage.commit`.
         """
-        changes = self.changes(checkpoints=checkpoints, guards=guards)
+        changes = self.changes(advance)
         self._check_all_added(changes)
         sealed = [(tracked.aggregate, len(tracked.written)) for tracked in self.aggregates]
         # From here on nobody may join: what came now would not be in the changes.
@@ -168,7 +161,7 @@ class UnitOfWork(Collecting):
             )
         except ConflictError as conflict:
             self._raise_if_taken(conflict)
-            if not _refused_by(guards, conflict):
+            if not advance.refused_by(conflict):
                 self.note_conflict()
             raise
         for aggregate, count in sealed:
@@ -203,13 +196,6 @@ class UnitOfWork(Collecting):
             if tracked.added and tracked.stream_id == conflict.stream_id:
                 name = type(tracked.aggregate).__name__
                 raise AggregateExistsError(name, conflict.stream_id, conflict.actual) from conflict
-
-
-def _refused_by(guards: tuple[RowGuard, ...], conflict: ConflictError) -> bool:
-    """Return whether *conflict* is about what the caller guards: running again can't help."""
-    return isinstance(conflict, RowConflictError) and any(
-        (guard.collection, guard.key) == (conflict.collection, conflict.key) for guard in guards
-    )
 
 
 CURRENT_UNIT: Final[ContextVar[UnitOfWork | None]] = ContextVar(

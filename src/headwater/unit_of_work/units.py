@@ -19,9 +19,10 @@ from headwater.errors import (
     IdempotencyConflictError,
     StorageError,
 )
-from headwater.ports.changes import CheckpointMove, Committed, NewReceipt, RowGuard
+from headwater.ports.changes import Committed, NewReceipt
 from headwater.ports.storage import Storage
 from headwater.serialization.codec import EventCodec
+from headwater.unit_of_work.advance import NO_ADVANCE, Advance
 from headwater.unit_of_work.cancellation import cancelled_from_outside
 from headwater.unit_of_work.collecting import IdSource, chance_id
 from headwater.unit_of_work.lines import Lines
@@ -113,8 +114,7 @@ class Units(StoredTypes):
         once: Idempotency[T] | None = None,
         reads_only: bool = False,
         ids: IdSource = chance_id,
-        checkpoints: Callable[[T], tuple[CheckpointMove, ...]] | None = None,
-        guards: tuple[RowGuard, ...] = (),
+        advance: Callable[[T], Advance] | None = None,
     ) -> Done[T]:
         """Run *work* in a fresh unit of work, commit, and run it again after a conflict.
 
@@ -123,8 +123,8 @@ class Units(StoredTypes):
         contenders for one stream or row in this process wait in line, so each of them gets its
         turn. If *work* raises, nothing is written. With *once*, a message that was handled
         before gives the stored outcome.
-        *checkpoints* gives the moves to commit with the effects, from what *work* returned;
-        *guards* must hold for them, and a refusal because of one of those is raised at once.
+        *advance* gives what to commit with the effects, from what *work* returned; a refusal
+        because of that is raised at once.
 
         Raises:
             ConflictError: still in conflict after the last rerun.
@@ -132,7 +132,7 @@ class Units(StoredTypes):
         """
         self._at_work += 1
         try:
-            return await self._run(work, once, reads_only, ids, checkpoints, guards=guards)
+            return await self._run(work, once, reads_only, ids, advance)
         finally:
             self._at_work -= 1
             if not self._at_work and self._idle is not None:
@@ -153,9 +153,7 @@ class Units(StoredTypes):
         once: Idempotency[T] | None,
         reads_only: bool,  # noqa: FBT001 - passed on
         ids: IdSource,
-        checkpoints: Callable[[T], tuple[CheckpointMove, ...]] | None,
-        *,
-        guards: tuple[RowGuard, ...],
+        advance: Callable[[T], Advance] | None,
     ) -> Done[T]:
         if once is not None and (known := await self._known(once)) is not None:
             return known
@@ -165,7 +163,7 @@ class Units(StoredTypes):
             unit = self.new(reads_only=reads_only, ids=ids)
             try:
                 async with place:
-                    done = await self._attempt(unit, work, once, checkpoints, guards)
+                    done = await self._attempt(unit, work, once, advance)
             except Exception as error:
                 # Somebody else may have handled the same message meanwhile: then that counts.
                 if once is not None and (known := await self._known_after(once)) is not None:
@@ -204,8 +202,7 @@ class Units(StoredTypes):
         unit: UnitOfWork,
         work: Callable[[UnitOfWork], Awaitable[T]],
         once: Idempotency[T] | None,
-        checkpoints: Callable[[T], tuple[CheckpointMove, ...]] | None,
-        guards: tuple[RowGuard, ...],
+        advance: Callable[[T], Advance] | None,
     ) -> Done[T]:
         token = CURRENT_UNIT.set(unit)
         recorders = RECORDERS.set(unit.recorders)
@@ -217,9 +214,8 @@ class Units(StoredTypes):
                         once.consumer, once.message_id.bytes, once.digest, once.encode(result)
                     )
                 )
-            moves = checkpoints(result) if checkpoints is not None else ()
-            held = guards if moves else ()
-            return Done(result, await unit.commit(checkpoints=moves, guards=held))
+            with_it = advance(result) if advance is not None else NO_ADVANCE
+            return Done(result, await unit.commit(with_it))
         finally:
             unit.close()
             RECORDERS.reset(recorders)
