@@ -365,13 +365,14 @@ class CheckpointConflictError(StorageError):
 
 
 class LeaseLostError(StorageError):
-    """Another worker owns the partition now; nothing of this commit was written."""
+    """The lease under which a checkpoint was to move is lost; nothing was written."""
 
     def __init__(self, subscription: str, partition: int) -> None:
         self.subscription, self.partition = subscription, partition
         super().__init__(
-            f"Subscription {subscription!r}, partition {partition}: another worker has taken "
-            f"over. Nothing was written."
+            f"Subscription {subscription!r}, partition {partition}: the lease of this commit is "
+            f"lost. Another worker has taken over, or it was released or revoked. Nothing was "
+            f"written."
         )
 
 

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import msgspec
 
+from headwater.errors import ConfigurationError
 from headwater.ports.leases import Checkpoint
 from headwater.ports.rows import CollectionSpec
 
@@ -103,3 +104,19 @@ class Administration(Protocol):
             ValueError: *limit* is below 1.
         """
         ...
+
+
+def drained_at(name: str, checkpoints: Sequence[Checkpoint]) -> Checkpoint:
+    """Return where all partitions of subscription *name* stand; an id that one knows is known.
+
+    Raises:
+        ConfigurationError: they do not stand at one position.
+    """
+    positions = [checkpoint.position for checkpoint in checkpoints]
+    lowest, highest = min(positions), max(positions)
+    if lowest != highest:
+        raise ConfigurationError(
+            f"Subscription {name!r} is not drained: its partitions stand from position {lowest} "
+            f"to {highest}. Let it catch up while nothing is appended, and try again."
+        )
+    return next((one for one in checkpoints if one.event_id is not None), checkpoints[0])

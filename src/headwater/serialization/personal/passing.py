@@ -1,9 +1,9 @@
 """What passes between a caller and a storage as it is, because it holds no text of anybody's."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from headwater.ports.administration import Pruned, StoredSubscription
-from headwater.ports.leases import Checkpoint
+from headwater.ports.leases import Checkpoint, PartitionState, Share
 from headwater.ports.log import StoredEvent, StreamInfo
 from headwater.ports.rows import CollectionSpec, Condition
 from headwater.ports.storage import Capabilities, Storage
@@ -78,6 +78,34 @@ class Passing:
     ) -> int:
         """As `Administration.reset_subscription`."""
         return await self.inner.reset_subscription(name, to=to, clear=clear)
+
+    async def repartition(self, name: str, *, partitions: int) -> None:
+        """As `Administration.repartition`."""
+        await self.inner.repartition(name, partitions=partitions)
+
+    async def drop_subscription(self, name: str) -> None:
+        """As `Administration.drop_subscription`."""
+        await self.inner.drop_subscription(name)
+
+    async def drop_collection(self, name: str) -> None:
+        """As `Administration.drop_collection`."""
+        await self.inner.drop_collection(name)
+
+    async def lease_partitions(
+        self, worker: str, subscriptions: Collection[str], *, seconds: float
+    ) -> Mapping[str, Share]:
+        """As `Leases.lease_partitions`."""
+        return await self.inner.lease_partitions(worker, subscriptions, seconds=seconds)
+
+    async def release_partitions(
+        self, worker: str, subscription: str, partitions: Collection[int] | None = None
+    ) -> None:
+        """As `Leases.release_partitions`."""
+        await self.inner.release_partitions(worker, subscription, partitions)
+
+    async def partition_states(self, subscription: str) -> Sequence[PartitionState]:
+        """As `Leases.partition_states`."""
+        return await self.inner.partition_states(subscription)
 
     async def collections(self) -> Sequence[CollectionSpec]:
         """As `Administration.collections`."""

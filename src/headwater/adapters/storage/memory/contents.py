@@ -1,6 +1,6 @@
 """What a memory storage holds, and how one `Changes` is written into it whole or not at all."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -8,16 +8,16 @@ import msgspec
 
 from headwater.adapters.storage.memory.restoration import RestorableLog
 from headwater.adapters.storage.memory.rows import MemoryCollection, Undo
+from headwater.adapters.storage.memory.subscriptions import MemorySubscriptions
 from headwater.clock import from_microseconds
 from headwater.errors import (
-    CheckpointConflictError,
     ConfigurationError,
     DeadlineExceededError,
     IdempotencyConflictError,
     ReceiptExistsError,
 )
-from headwater.ports.administration import Pruned, StoredSubscription
-from headwater.ports.changes import Changes, CheckpointMove, Committed, NewReceipt, RowChange
+from headwater.ports.administration import Pruned
+from headwater.ports.changes import Changes, Committed, NewReceipt, RowChange
 from headwater.ports.leases import Checkpoint
 from headwater.ports.limits import check_sizes
 from headwater.ports.rows import CollectionSpec
@@ -32,13 +32,15 @@ class _Receipt(msgspec.Struct, frozen=True):
 
 
 class MemoryContents:
-    """The log, the collections, the receipts and the checkpoints; nothing in here awaits."""
+    """The log, the collections, the receipts and the subscriptions; nothing in here awaits."""
 
     def __init__(self) -> None:
         self.log: Final = RestorableLog()
         self._collections: Final[dict[str, MemoryCollection]] = {}
         self._receipts: Final[dict[tuple[str, bytes], _Receipt]] = {}
-        self._checkpoints: Final[dict[str, list[Checkpoint]]] = {}
+        self.subscriptions: Final = MemorySubscriptions()
+        # Of dropped collections, so that no row of a later one has a version of theirs.
+        self._last_versions: Final[dict[str, int]] = {}
 
     def collection(self, name: str) -> MemoryCollection:
         """Return a prepared collection.
@@ -55,14 +57,12 @@ class MemoryContents:
         """Make room for all of the collections, or raise and make none."""
         prepared = dict(self._collections)
         for spec in specs:
-            prepared[spec.name] = MemoryCollection(spec, before=prepared.get(spec.name))
+            prepared[spec.name] = MemoryCollection(
+                spec,
+                before=prepared.get(spec.name),
+                last_version=self._last_versions.get(spec.name, 0),
+            )
         self._collections.update(prepared)
-
-    def open_subscription(
-        self, name: str, partitions: int, start_after: int
-    ) -> Sequence[Checkpoint]:
-        """Return the checkpoints of a subscription, made now if it is new."""
-        return tuple(self._checkpoints.setdefault(name, [Checkpoint(start_after)] * partitions))
 
     def receipt(self, consumer: str, message_id: bytes) -> StoredReceipt | None:
         """Return what came of a message, None if nothing did yet."""
@@ -71,13 +71,6 @@ class MemoryContents:
 
     # ----------------------------------------------------------------------- administration
 
-    def subscriptions(self) -> Sequence[StoredSubscription]:
-        """Return all subscriptions, by name."""
-        return [
-            StoredSubscription(name, tuple(checkpoints))
-            for name, checkpoints in sorted(self._checkpoints.items())
-        ]
-
     def reset_subscription(self, name: str, to: Checkpoint, clear: Sequence[str]) -> int:
         """Set the checkpoint of every partition, and return how many rows were deleted.
 
@@ -85,10 +78,14 @@ class MemoryContents:
             ConfigurationError: there is no such subscription, or no such collection.
         """
         collections = [self.collection(one) for one in clear]
-        if name not in self._checkpoints:
-            raise ConfigurationError(f"There is no subscription {name!r} in this storage.")
-        self._checkpoints[name] = [to] * len(self._checkpoints[name])
+        self.subscriptions.reset(name, to)
         return sum(one.clear() for one in collections)
+
+    def drop_collection(self, name: str) -> None:
+        """Delete a collection with all its rows, if there is one."""
+        collection = self._collections.pop(name, None)
+        if collection is not None:
+            self._last_versions[name] = collection.last_version
 
     def collections(self) -> Sequence[CollectionSpec]:
         """Return the collections that were prepared, by name."""
@@ -153,7 +150,7 @@ class MemoryContents:
         if changes.deadline is not None and now > changes.deadline:
             raise DeadlineExceededError("Commit", from_microseconds(changes.deadline))
         self._check_receipts(changes.receipts)
-        moved = self._check_checkpoints(changes.checkpoints)
+        moved = self.subscriptions.check(changes.checkpoints)
         staged = self.log.stage(changes.appends, now=now)
         self.log.check_versions(changes.appends, staged)
         for condition in changes.conditions:
@@ -165,8 +162,7 @@ class MemoryContents:
 
         self.log.add(staged.events)
         self.log.change(changes.streams, now=now)
-        for (subscription, partition), checkpoint in moved.items():
-            self._checkpoints[subscription][partition] = checkpoint
+        self.subscriptions.move(moved)
         position = max((answer.position for answer in staged.answers), default=0)
         for new in changes.receipts:
             receipt = StoredReceipt(new.digest, new.outcome, position)
@@ -186,23 +182,6 @@ class MemoryContents:
                     "Message", UUID(bytes=new.message_id), "its content was another"
                 )
             digests[key] = new.digest
-
-    def _check_checkpoints(
-        self, moves: Sequence[CheckpointMove]
-    ) -> Mapping[tuple[str, int], Checkpoint]:
-        moved: dict[tuple[str, int], Checkpoint] = {}
-        for move in moves:
-            place = move.subscription, move.partition
-            stored = self._checkpoints.get(move.subscription, [])
-            actual = stored[move.partition].position if 0 <= move.partition < len(stored) else -1
-            if place in moved:
-                actual = moved[place].position
-            if actual != move.expected or actual == -1:
-                raise CheckpointConflictError(
-                    move.subscription, move.partition, expected=move.expected, actual=actual
-                )
-            moved[place] = Checkpoint(move.to, move.event_id)
-        return moved
 
     def _write_rows(self, rows: Sequence[RowChange]) -> None:
         written: list[Undo] = []

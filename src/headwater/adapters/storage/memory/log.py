@@ -273,6 +273,7 @@ class MemoryLog:
             and (not where.types or event.type in where.types)
             and (not where.categories or category_of(event.stream_id) in where.categories)
             and where.tags.issubset(event.tags)
+            and (not where.tenants or event.tenant in where.tenants)
         )
 
     def _positions_after(self, after: int, tags: frozenset[str]) -> Sequence[int]:

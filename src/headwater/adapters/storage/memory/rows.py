@@ -41,8 +41,16 @@ class _Stored(msgspec.Struct, frozen=True):
 class MemoryCollection:
     """The rows of one collection."""
 
-    def __init__(self, spec: CollectionSpec, *, before: "MemoryCollection | None" = None) -> None:
+    def __init__(
+        self,
+        spec: CollectionSpec,
+        *,
+        before: "MemoryCollection | None" = None,
+        last_version: int = 0,
+    ) -> None:
         """Take over the rows of the collection as it was *before*, indexed as *spec* says.
+
+        Versions are given after *last_version*, or after the last one of *before*.
 
         Raises:
             InvalidNameError: a name can't be one in SQL.
@@ -60,7 +68,7 @@ class MemoryCollection:
         self._fields = {field.name: place for place, field in enumerate(spec.indexed)}
         self._rows: dict[str, _Stored] = {}
         self._keys: list[dict[IndexValue, set[str]]] = [{} for _ in spec.indexed]
-        self._last_version: int = before._last_version if before else 0
+        self.last_version: int = before.last_version if before else last_version
         for stored in before._rows.values() if before else ():
             self._take_over(stored, before)
 
@@ -120,8 +128,8 @@ class MemoryCollection:
             if taken is not None:
                 raise DuplicateValueError(change.collection, *taken, change.key)
             # One counter for all rows, so that no key sees a version twice, deleted or not.
-            self._last_version += 1
-            row = Row(change.key, self._last_version, change.data)
+            self.last_version += 1
+            row = Row(change.key, self.last_version, change.data)
             self._put(change.key, _Stored(row, indexed))
         return lambda: self._put(change.key, before)
 

@@ -7,13 +7,11 @@ from typing import Final
 
 import msgspec
 
-from headwater.adapters.storage.memory.contents import MemoryContents
-from headwater.adapters.storage.memory.news import News
-from headwater.clock import Clock, SystemClock, microseconds_since_epoch
-from headwater.errors import StorageClosedError
-from headwater.ports.administration import Pruned, StoredSubscription
+from headwater.adapters.storage.memory.administration import MemoryAdministration
+from headwater.adapters.storage.memory.leasing import MemoryLeasing
+from headwater.clock import Clock, SystemClock
 from headwater.ports.changes import Changes, Committed
-from headwater.ports.leases import Checkpoint
+from headwater.ports.leases import Checkpoint, check_partitions
 from headwater.ports.limits import check_limit
 from headwater.ports.log import (
     EVERYTHING,
@@ -29,16 +27,13 @@ from headwater.ports.storage import COMMITS_WAITING_MAX, Capabilities, StoredRec
 
 _SYSTEM_CLOCK: Final = SystemClock()
 
-PARTITIONS_MAX: Final = 1024
-"""The most partitions a subscription may have."""
-
 
 class _Waiting(msgspec.Struct):
     changes: Changes
     done: asyncio.Future[Committed]
 
 
-class MemoryStorage:
+class MemoryStorage(MemoryAdministration, MemoryLeasing):
     """Keeps everything in memory, for as long as the object lives.
 
     Passes the conformance suite of every storage. The data outlive `close`, so that a test can
@@ -48,11 +43,8 @@ class MemoryStorage:
 
     def __init__(self, clock: Clock = _SYSTEM_CLOCK) -> None:
         """Take the time from *clock*, the system's by default."""
-        self._clock: Final = clock
-        self._contents: Final = MemoryContents()
+        super().__init__(clock)
         self._waiting: Final[deque[_Waiting]] = deque()
-        self._news: Final = News(clock)
-        self._open = False
         self._commits = 0
         self._room = asyncio.Semaphore(COMMITS_WAITING_MAX)
         self._idle = asyncio.Event()
@@ -106,9 +98,8 @@ class MemoryStorage:
             waiting = self._waiting.popleft()
             if waiting.done.cancelled():
                 continue
-            now = microseconds_since_epoch(self._clock.now())
             try:
-                waiting.done.set_result(self._contents.write(waiting.changes, now=now))
+                waiting.done.set_result(self._contents.write(waiting.changes, now=self._now()))
             except Exception as error:  # noqa: BLE001  whoever awaits the commit gets it
                 waiting.done.set_exception(error)
         self._news.come(self._contents.log.head)
@@ -192,13 +183,9 @@ class MemoryStorage:
         self, name: str, *, partitions: int, start_after: int
     ) -> Sequence[Checkpoint]:
         """Return the checkpoint of each partition, as `Storage.open_subscription` says."""
-        if not 1 <= partitions <= PARTITIONS_MAX or start_after < 0:
-            raise ValueError(
-                f"{name!r}: partitions must be 1 to {PARTITIONS_MAX} and start_after at least 0, "
-                f"not {partitions} and {start_after}"
-            )
+        check_partitions(name, partitions, start_after)
         await self._let_others_run()
-        return self._contents.open_subscription(name, partitions, start_after)
+        return self._contents.subscriptions.open(name, partitions, start_after)
 
     # --------------------------------------------------------------------------------- rows
 
@@ -224,62 +211,3 @@ class MemoryStorage:
         """Return how many rows meet all *conditions*."""
         await self._let_others_run()
         return self._contents.collection(collection).count(conditions)
-
-    # ----------------------------------------------------------------------- administration
-
-    async def subscriptions(self) -> Sequence[StoredSubscription]:
-        """Return all subscriptions that were ever opened, by name."""
-        await self._let_others_run()
-        return self._contents.subscriptions()
-
-    async def reset_subscription(
-        self, name: str, *, to: Checkpoint, clear: Sequence[str] = ()
-    ) -> int:
-        """Set every checkpoint, as `Administration.reset_subscription` says."""
-        await self._let_others_run()
-        return self._contents.reset_subscription(name, to, clear)
-
-    async def collections(self) -> Sequence[CollectionSpec]:
-        """Return the collections that were prepared, by name."""
-        await self._let_others_run()
-        return self._contents.collections()
-
-    async def count_receipts(self, *, after: int) -> int:
-        """Return how many receipts came with a commit at a position past *after*."""
-        await self._let_others_run()
-        return len(self._contents.receipts_after(after))
-
-    async def remove_receipts(self, *, after: int) -> int:
-        """Remove the receipts that came with a commit at a position past *after*."""
-        await self._let_others_run()
-        return self._contents.remove_receipts(self._contents.receipts_after(after))
-
-    async def prune(self, *, before: int, limit: int = 10_000) -> Pruned:
-        """Remove what is old, as `Administration.prune` says."""
-        if limit < 1:
-            raise ValueError(f"a limit is 1 or more, not {limit}")
-        await self._let_others_run()
-        return self._contents.prune(before=before, limit=limit)
-
-    async def restore_log(
-        self, events: Sequence[StoredEvent], *, head: int, streams: Sequence[StreamInfo] = ()
-    ) -> None:
-        """Become what another log was, as `Restoration.restore_log` says."""
-        await self._let_others_run()
-        now = microseconds_since_epoch(self._clock.now())
-        self._contents.log.restore(events, head=head, streams=streams, now=now)
-        self._news.come(self._contents.log.head)
-
-    # ---------------------------------------------------------------------------- the state
-
-    def _check_open(self) -> None:
-        if not self._open:
-            raise StorageClosedError(
-                "The storage is not open, or was closed meanwhile: nothing was done."
-            )
-
-    async def _let_others_run(self) -> None:
-        """Yield as any read of a real storage does, or a polling loop would starve the rest."""
-        self._check_open()
-        await asyncio.sleep(0)
-        self._check_open()
