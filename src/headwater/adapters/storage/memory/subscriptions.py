@@ -43,7 +43,8 @@ class MemorySubscriptions:
     def open(self, name: str, partitions: int, start_after: int) -> Sequence[Checkpoint]:
         """Return the checkpoints of a subscription, made now if it is new."""
         if name not in self._subscriptions:
-            self._subscriptions[name] = _made(partitions, Checkpoint(start_after))
+            made = _partitions(partitions, Checkpoint(start_after))
+            self._subscriptions[name] = _Subscription(made, {})
         return _checkpoints(self._subscriptions[name])
 
     def stored(self) -> Sequence[StoredSubscription]:
@@ -134,8 +135,9 @@ class MemorySubscriptions:
         Raises:
             ConfigurationError: there is no such subscription, or it is not drained.
         """
-        at = drained_at(name, _checkpoints(self._subscription(name)))
-        self._subscriptions[name] = _made(partitions, at)
+        subscription = self._subscription(name)
+        at = drained_at(name, _checkpoints(subscription))
+        subscription.partitions = _partitions(partitions, at)
 
     def drop(self, name: str) -> None:
         """Forget a subscription, if there is one."""
@@ -185,8 +187,8 @@ class MemorySubscriptions:
         return found
 
 
-def _made(partitions: int, at: Checkpoint) -> _Subscription:
-    return _Subscription([_Partition(at) for _ in range(partitions)], {})
+def _partitions(count: int, at: Checkpoint) -> list[_Partition]:
+    return [_Partition(at) for _ in range(count)]
 
 
 def _checkpoints(of: _Subscription) -> tuple[Checkpoint, ...]:

@@ -7,15 +7,14 @@ from typing import Final
 
 import msgspec
 
+from headwater.adapters.storage.sqlite import collections, subscriptions
 from headwater.adapters.storage.sqlite.connections import writing
 from headwater.adapters.storage.sqlite.file import SqliteFile
-from headwater.errors import ConfigurationError
 from headwater.ports.administration import Pruned, StoredSubscription
-from headwater.ports.leases import Checkpoint
+from headwater.ports.leases import Checkpoint, check_partitions
 from headwater.ports.rows import CollectionSpec
 
 _REMOVE_RECEIPTS: Final = "DELETE FROM headwater_receipts WHERE position > ?"
-_RESET: Final = "UPDATE headwater_checkpoints SET position = ?, event_id = ? WHERE subscription = ?"
 _PRUNE_RECEIPTS: Final = (
     "DELETE FROM headwater_receipts WHERE (consumer, message_id) IN ("
     "SELECT consumer, message_id FROM headwater_receipts WHERE recorded_at < ? "
@@ -46,17 +45,37 @@ class SqliteAdministration(SqliteFile):
         opened = self._opened()
         tables = [self._collection(one).table for one in clear]
         busy_seconds = self.settings.busy_seconds
+        return await opened.writer.run(
+            lambda connection: subscriptions.reset(
+                connection, name, to=to, tables=tables, busy_seconds=busy_seconds
+            )
+        )
 
-        def reset(connection: sqlite3.Connection) -> int:
-            with (
-                closing(connection.cursor()) as cursor,
-                writing(connection, busy_seconds=busy_seconds),
-            ):
-                if not cursor.execute(_RESET, (to.position, to.event_id, name)).rowcount:
-                    raise ConfigurationError(f"There is no subscription {name!r} in this storage.")
-                return sum(cursor.execute(f"DELETE FROM {one}").rowcount for one in tables)
+    async def repartition(self, name: str, *, partitions: int) -> None:
+        """Give a subscription other partitions, as `Administration.repartition` says."""
+        opened = self._opened()
+        check_partitions(name, partitions)
+        busy_seconds = self.settings.busy_seconds
+        await opened.writer.run(
+            lambda connection: subscriptions.repartition(
+                connection, name, partitions=partitions, busy_seconds=busy_seconds
+            )
+        )
 
-        return await opened.writer.run(reset)
+    async def drop_subscription(self, name: str) -> None:
+        """Forget the subscription, its partitions and leases."""
+        busy_seconds = self.settings.busy_seconds
+        await self._opened().writer.run(
+            lambda connection: subscriptions.drop(connection, name, busy_seconds=busy_seconds)
+        )
+
+    async def drop_collection(self, name: str) -> None:
+        """Delete the collection with all its rows."""
+        busy_seconds = self.settings.busy_seconds
+        await self._opened().writer.run(
+            lambda connection: collections.drop(connection, name, busy_seconds=busy_seconds)
+        )
+        self._collections.pop(name, None)
 
     async def collections(self) -> Sequence[CollectionSpec]:
         """Return the collections that were prepared, by name."""

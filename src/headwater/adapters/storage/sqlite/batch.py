@@ -19,6 +19,7 @@ from headwater.errors import (
     DeadlineExceededError,
     HeadwaterError,
     IdempotencyConflictError,
+    LeaseLostError,
     ReceiptExistsError,
 )
 from headwater.ports.changes import (
@@ -55,7 +56,8 @@ _RECEIPT_COLUMNS: Final = (
     "headwater_receipts (consumer, message_id, digest, outcome, position, recorded_at)"
 )
 _SELECT_CHECKPOINT: Final = (
-    "SELECT position FROM headwater_checkpoints WHERE subscription = ? AND partition = ?"
+    "SELECT position, CASE WHEN worker IS NOT NULL THEN token END FROM headwater_checkpoints "
+    "WHERE subscription = ? AND partition = ?"
 )
 
 
@@ -111,6 +113,7 @@ class Batch:
         self._receipts: dict[tuple[str, bytes], bytes] = {}
         self._new_receipts: list[tuple[Any, ...]] = []
         self._checkpoints: dict[tuple[str, int], int] = {}
+        self._tokens: dict[tuple[str, int], int | None] = {}
         self._moves: list[tuple[int, bytes | None, str, int]] = []
         self._load()
 
@@ -160,8 +163,8 @@ class Batch:
         head_before = self._log.head
         if changes.receipts:
             self._check_receipts(changes.receipts)
-        for move in changes.checkpoints:
-            self._move(move)
+        if changes.checkpoints:
+            self._move(changes.checkpoints)
         staged = [self._log.stage(append) for append in changes.appends]
         for one in staged:
             self._streams.check_open(one)
@@ -217,15 +220,20 @@ class Batch:
         place = subscription, partition
         if place not in self._checkpoints:
             row = self._cursor.execute(_SELECT_CHECKPOINT, place).fetchone()
-            self._checkpoints[place] = NOT_OPEN if row is None else row[0]
+            self._checkpoints[place], self._tokens[place] = row or (NOT_OPEN, None)
 
-    def _move(self, move: CheckpointMove) -> None:
-        place = move.subscription, move.partition
-        actual = self._checkpoints[place]
-        if actual == NOT_OPEN or actual != move.expected:
-            raise CheckpointConflictError(*place, expected=move.expected, actual=actual)
-        self._journal.put(self._checkpoints, place, move.to)
-        self._journal.push(self._moves, (move.to, move.event_id, *place))
+    def _move(self, moves: Sequence[CheckpointMove]) -> None:
+        for move in moves:
+            place = move.subscription, move.partition
+            if move.token is not None and move.token != self._tokens[place]:
+                raise LeaseLostError(*place)
+        for move in moves:
+            place = move.subscription, move.partition
+            actual = self._checkpoints[place]
+            if actual == NOT_OPEN or actual != move.expected:
+                raise CheckpointConflictError(*place, expected=move.expected, actual=actual)
+            self._journal.put(self._checkpoints, place, move.to)
+            self._journal.push(self._moves, (move.to, move.event_id, *place))
 
     def _write(self) -> None:
         self._log.write()

@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import Any, Final, TypeAlias
 
 from headwater.adapters.storage.sqlite.collection import Collection, column_of
+from headwater.adapters.storage.sqlite.failures import not_prepared
 from headwater.adapters.storage.sqlite.journal import Journal
 from headwater.adapters.storage.sqlite.statements import (
     RowsAsJson,
@@ -38,7 +39,11 @@ class RowsOverlay:
         self.row_version = row_version
 
     def load(self, guards: Sequence[RowGuard], rows: Sequence[RowChange]) -> None:
-        """Look up the row versions and unique values that the changes will be compared with."""
+        """Look up the row versions and unique values that the changes will be compared with.
+
+        Raises:
+            ConfigurationError: a collection was dropped since the changes came.
+        """
         guarded: dict[str, list[str]] = {}
         written: dict[str, list[RowChange]] = {}
         for guard in guards:
@@ -48,7 +53,10 @@ class RowsOverlay:
             if row.expected is not None:
                 guarded.setdefault(row.collection, []).append(row.key)
         for name in guarded.keys() | written.keys():
-            state = _CollectionOverlay(self._collections[name], self._journal)
+            collection = self._collections.get(name)
+            if collection is None:
+                raise not_prepared(name)
+            state = _CollectionOverlay(collection, self._journal)
             state.load(self._cursor, guarded.get(name, ()), written.get(name, ()))
             self._state[name] = state
 

@@ -50,6 +50,16 @@ def prepare(
             )
 
 
+def drop(connection: sqlite3.Connection, name: str, *, busy_seconds: float) -> None:
+    """Delete a collection with all its rows, if there is one."""
+    with writing(connection, busy_seconds=busy_seconds):
+        for collection in stored_collections(connection):
+            if collection.spec.name == name:
+                connection.execute(f'DROP VIEW "{collection.view}"')
+                connection.execute(f"DROP TABLE {collection.table}")
+                connection.execute("DELETE FROM headwater_collections WHERE name = ?", (name,))
+
+
 def _make(connection: sqlite3.Connection, collection: Collection) -> None:
     taken = connection.execute(
         "SELECT 1 FROM sqlite_master WHERE name = ?", (collection.view,)

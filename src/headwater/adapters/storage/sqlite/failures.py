@@ -1,9 +1,11 @@
 """What SQLite's errors mean for a caller."""
 
+import re
 import sqlite3
 from pathlib import Path
 
 from headwater.errors import (
+    ConfigurationError,
     SchemaVersionError,
     StorageBusyError,
     StorageCorruptError,
@@ -13,6 +15,7 @@ from headwater.errors import (
 )
 
 _PRIMARY_CODE = 0xFF
+_NO_COLLECTION = re.compile(r"no such table: (?:main\.)?headwater_rows_(\w+)")
 
 
 def is_busy(error: sqlite3.Error) -> bool:
@@ -57,11 +60,22 @@ def translated(error: Exception, path: Path, *, busy_seconds: float) -> Exceptio
             f"and its directory, where SQLite keeps -wal and -shm files.",
             where=where,
         )
+    dropped = _NO_COLLECTION.search(str(error))
+    if dropped is not None:
+        return not_prepared(dropped[1])
     if "no such table: headwater_" in str(error) or "no such column" in str(error):
         return SchemaVersionError(
             f"{path} has no Headwater tables any more, or other ones ({error}).", where=where
         )
     return StorageError(f"{path}: {_name(error)}: {error}", where=where)
+
+
+def not_prepared(collection: str) -> ConfigurationError:
+    """Return the error for the use of a collection whose table is not there."""
+    return ConfigurationError(
+        f"The collection {collection!r} was not prepared, or was dropped meanwhile; call "
+        f"prepare_collections first."
+    )
 
 
 def _code(error: sqlite3.Error) -> int:

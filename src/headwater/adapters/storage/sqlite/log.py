@@ -168,6 +168,8 @@ def _terms(where: LogFilter) -> Iterable[tuple[str, Sequence[Any]]]:
         yield "NOT archived", ()
     if where.types:
         yield f"type IN ({', '.join('?' * len(where.types))})", sorted(where.types)
+    if where.tenants:
+        yield f"tenant IN ({', '.join('?' * len(where.tenants))})", sorted(where.tenants)
     if where.categories:
         parts: list[str] = []
         bounds: list[str] = []

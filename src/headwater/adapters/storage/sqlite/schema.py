@@ -138,7 +138,24 @@ _SECOND: Final = (
     "DROP TABLE headwater_head",
 )
 
-MIGRATIONS: Final = (_FIRST, _SECOND)
+_THIRD: Final = (
+    # Who has a partition, and under which token, stands where the checkpoint does: whoever looks
+    # at one sees the other. An older version that has the file open moves checkpoints without
+    # tokens, which is allowed, and is held off by compare-and-set.
+    "ALTER TABLE headwater_checkpoints ADD COLUMN token INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE headwater_checkpoints ADD COLUMN worker TEXT",
+    "ALTER TABLE headwater_checkpoints ADD COLUMN expires_at INTEGER",
+    # The last token given, for all subscriptions: it outlasts those that are dropped.
+    "ALTER TABLE headwater_latest ADD COLUMN token INTEGER NOT NULL DEFAULT 0",
+    f"""CREATE TABLE headwater_workers (
+        subscription TEXT NOT NULL,
+        worker TEXT NOT NULL,
+        alive_until INTEGER NOT NULL,
+        PRIMARY KEY (subscription, worker)
+    ) {table_options("WITHOUT ROWID")}""",
+)
+
+MIGRATIONS: Final = (_FIRST, _SECOND, _THIRD)
 """Number n brings a file from schema version n - 1 to n. What was released is never changed."""
 
 

@@ -8,25 +8,23 @@ from headwater.adapters.opening import CLOSED
 from headwater.adapters.storage.sqlite import collections, subscriptions
 from headwater.adapters.storage.sqlite.administration import SqliteAdministration
 from headwater.adapters.storage.sqlite.collection import Collection
+from headwater.adapters.storage.sqlite.leasing import SqliteLeasing
 from headwater.adapters.storage.sqlite.reading import SqliteReading
 from headwater.adapters.storage.sqlite.restoration import SqliteRestoration
 from headwater.adapters.storage.sqlite.within import commit_within
 from headwater.clock import microseconds_since_epoch
 from headwater.errors import StorageClosedError
 from headwater.ports.changes import NO_CHANGES, Changes, Committed
-from headwater.ports.leases import Checkpoint
+from headwater.ports.leases import Checkpoint, check_partitions
 from headwater.ports.limits import check_sizes
 from headwater.ports.rows import CollectionSpec
 from headwater.ports.sealed import check_sealed
 from headwater.streams import check_stream_id
 
-PARTITIONS_MAX: Final = 1024
-"""The most partitions a subscription may have."""
-
 _NOTHING: Final = Committed()
 
 
-class SqliteStorage(SqliteReading, SqliteAdministration, SqliteRestoration):
+class SqliteStorage(SqliteReading, SqliteLeasing, SqliteAdministration, SqliteRestoration):
     """Keeps everything in one SQLite file, which other processes may use at the same time.
 
     The file is in WAL mode and may hold tables of your own beside Headwater's, whose names
@@ -86,11 +84,7 @@ class SqliteStorage(SqliteReading, SqliteAdministration, SqliteRestoration):
     ) -> Sequence[Checkpoint]:
         """Return the checkpoint of each partition, as `Storage.open_subscription` says."""
         opened = self._opened()
-        if not 1 <= partitions <= PARTITIONS_MAX or start_after < 0:
-            raise ValueError(
-                f"{name!r}: partitions must be 1 to {PARTITIONS_MAX} and start_after 0 or more, "
-                f"not {partitions} and {start_after}"
-            )
+        check_partitions(name, partitions, start_after)
         # Most are there already, and reading waits for nobody who writes.
         stored = await self._read(lambda cursor: subscriptions.select_checkpoints(cursor, name))
         if stored:
