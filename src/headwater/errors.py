@@ -5,6 +5,7 @@ happened, with which values, and what to do. All of them survive pickling.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -262,6 +263,61 @@ class DeadlineExceededError(HeadwaterError):
     def __init__(self, what: str, deadline: object) -> None:
         self.what, self.deadline = what, deadline
         super().__init__(f"{what}: the deadline {deadline} has passed. Nothing was committed.")
+
+
+# ------------------------------------------------------------------------------- the policies
+
+
+class CallRejectedError(HeadwaterError):
+    """A policy did not let a call through, so the function did not run."""
+
+
+class CircuitOpenError(CallRejectedError):
+    """A circuit breaker lets nothing through, because what it guards has failed too often.
+
+    `until` is the time at which it lets a call through again, `seconds` how long that is from
+    now: 0.0 where all its probes are under way. `reason` says why it opened.
+    """
+
+    def __init__(self, breaker: str, *, until: datetime, seconds: float, reason: str) -> None:
+        self.breaker, self.until = breaker, until
+        self.seconds, self.reason = seconds, reason
+        when = f"until {until} (for {seconds:.3g} s)" if seconds else f"at {until}, being probed"
+        super().__init__(f"{breaker!r} is open {when}: {reason}. Nothing was called.")
+
+
+class BulkheadFullError(CallRejectedError):
+    """As many calls are running, and waiting behind them, as a bulkhead allows."""
+
+    def __init__(self, bulkhead: str, *, concurrency_max: int, queue_max: int) -> None:
+        self.bulkhead = bulkhead
+        self.concurrency_max, self.queue_max = concurrency_max, queue_max
+        super().__init__(
+            f"{bulkhead!r} is full: {concurrency_max} calls run (concurrency_max) and {queue_max} "
+            f"wait (queue_max). Nothing was called; try again later."
+        )
+
+
+class RateLimitExceededError(CallRejectedError):
+    """A call would have to wait longer for its turn, or behind more, than a rate limit allows.
+
+    `retry_after` is the wait for a turn in seconds, as it stands now.
+    """
+
+    def __init__(self, limit: str, *, retry_after: float, problem: str) -> None:
+        self.limit, self.retry_after, self.problem = limit, retry_after, problem
+        super().__init__(
+            f"{limit!r} is exceeded: {problem}. Nothing was called; there is a turn in "
+            f"{retry_after:.3g} s."
+        )
+
+
+class CallTimeoutError(HeadwaterError, TimeoutError):
+    """A call took longer than its timeout and was cancelled."""
+
+    def __init__(self, what: str, *, seconds: float) -> None:
+        self.what, self.seconds = what, seconds
+        super().__init__(f"{what} took longer than {seconds:.3g} s and was cancelled.")
 
 
 # ------------------------------------------------------------------------------- the storage

@@ -4,6 +4,7 @@ import copy
 import inspect
 import pickle
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any, cast, get_type_hints
 from uuid import UUID
 
@@ -31,6 +32,7 @@ class ShipOrder:
 
 
 SAMPLES: dict[Any, Any] = {
+    datetime: datetime(2024, 1, 1, 12, 30, tzinfo=UTC),
     float: 2.5,
     int: 4711,
     int | None: 4711,
