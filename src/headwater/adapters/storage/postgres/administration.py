@@ -7,9 +7,9 @@ from typing import Final
 from headwater.adapters.storage.postgres.collection import Collection
 from headwater.adapters.storage.postgres.collections import DDL_SECONDS_MAX, stored_collections
 from headwater.adapters.storage.postgres.connections import Connection
+from headwater.adapters.storage.postgres.leases import unknown
 from headwater.adapters.storage.postgres.settings import PostgresSettings
 from headwater.adapters.storage.postgres.transactions import writing
-from headwater.errors import ConfigurationError
 from headwater.ports.administration import Pruned, StoredSubscription
 from headwater.ports.leases import Checkpoint
 from headwater.ports.rows import CollectionSpec
@@ -31,8 +31,8 @@ class AdministrationStatements:
         self._reset: Final = (
             f"WITH locked AS (SELECT subscription, partition FROM {schema}.checkpoints "
             f"WHERE subscription = $1 ORDER BY partition FOR UPDATE) "
-            f"UPDATE {schema}.checkpoints AS c SET position = $2, event_id = $3 FROM locked AS l "
-            f"WHERE c.subscription = l.subscription AND c.partition = l.partition"
+            f"UPDATE {schema}.checkpoints AS c SET position = $2, event_id = $3, worker = NULL "
+            f"FROM locked AS l WHERE c.subscription = l.subscription AND c.partition = l.partition"
         )
         self._count_receipts: Final = f"SELECT count(*) FROM {schema}.receipts WHERE position > $1"
         self._remove_receipts: Final = f"DELETE FROM {schema}.receipts WHERE position > $1"
@@ -75,7 +75,7 @@ class AdministrationStatements:
             await connection.execute(self._lock, names, [True] * len(names))
             done = await connection.execute(self._reset, name, to.position, to.event_id)
             if _affected(done) == 0:
-                raise ConfigurationError(f"There is no subscription {name!r} in this storage.")
+                raise unknown(name)
             deletions = [f"DELETE FROM {one.table}" for one in clear]
             return sum(
                 [

@@ -127,7 +127,7 @@ def batch_arrays(
         *(appends.of_events() if appends.events else [None] * 15),
         *_columns(4, _conditions(batch)),
         *_columns(6, _receipts(batch)),
-        *_columns(6, _checkpoints(batch)),
+        *_columns(7, _checkpoints(batch)),
         _rows(batch, statements),
     ]
 
@@ -189,7 +189,7 @@ def _receipts(batch: Sequence[Changes]) -> list[tuple[Any, ...]]:
 
 def _checkpoints(batch: Sequence[Changes]) -> list[tuple[Any, ...]]:
     found = [
-        (number, m.subscription, m.partition, m.expected, m.to, m.event_id)
+        (number, m.subscription, m.partition, m.expected, m.to, m.event_id, m.token)
         for number, changes in enumerate(batch)
         for m in changes.checkpoints
     ]

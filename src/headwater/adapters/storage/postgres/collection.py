@@ -33,7 +33,7 @@ _PYTHON_TYPES: Final[Mapping[IndexKind, frozenset[type]]] = {
 }
 # Names that the storage's own tables, indexes and types have or may get.
 _RESERVED: Final = re.compile(
-    r"(meta|head|log|writers|collections)(_pkey)?\Z|row_versions\Z"
+    r"(meta|head|log|writers|collections|lease_workers)(_pkey)?\Z|(row_versions|lease_tokens)\Z"
     r"|(rows|events?|erased_events|streams|receipts|checkpoints|outbox)(_|\Z)"
 )
 
@@ -123,6 +123,14 @@ def _merged(stored: CollectionSpec, spec: CollectionSpec) -> CollectionSpec:
     known.update((field.name, field) for field in spec.indexed)
     fields = dict.fromkeys((*stored.fields, *spec.fields))
     return CollectionSpec(spec.name, tuple(fields), tuple(known.values()))
+
+
+def not_prepared(name: str) -> ConfigurationError:
+    """Return the error for a collection that was dropped, or made anew without a field."""
+    return ConfigurationError(
+        f"The collection {name!r} was dropped since it was prepared, or made anew with other "
+        f"fields; call prepare_collections again."
+    )
 
 
 def identifier(name: str) -> str:

@@ -48,7 +48,8 @@ async def prepare(
     statements: list[str] = []
     try:
         async with writing(connection, schema, lock_seconds=lock_seconds):
-            await _lock(connection, collections, schema=schema)
+            names = [one.spec.name for one in collections]
+            await lock_collections(connection, names, schema=schema)
             collections = await _merged(connection, specs, schema)
             before = await _changed(connection, collections, schema)
             for collection, spec in before:
@@ -99,16 +100,16 @@ async def _changed(
     ]
 
 
-async def _lock(connection: Connection, collections: Iterable[Collection], *, schema: str) -> None:
-    """Wait for other callers and for the commits that write to these collections."""
+async def lock_collections(connection: Connection, names: Iterable[str], *, schema: str) -> None:
+    """Wait for whoever makes or drops collections, and for the commits that write to these."""
     await connection.execute(
         "SELECT pg_advisory_xact_lock(hashtextextended($1, 2::bigint))", f"{schema}.collections"
     )
-    names = sorted(one.spec.name for one in collections)
+    wanted = sorted(names)
     await connection.execute(
         f"SELECT {schema}.lock_collections_v1($1::text[], $2::boolean[])",
-        names,
-        [True] * len(names),
+        wanted,
+        [True] * len(wanted),
     )
 
 

@@ -72,7 +72,7 @@ class Committer:
         self._wait_until = 0.0
         self._append_one: Final = _call(f"* FROM {schema}.append_one_v1", 14)
         self._append: Final = _call(f"* FROM {schema}.append_batch_v1", 21)
-        self._commit: Final = _call(f"{schema}.commit_v1", 41)
+        self._commit: Final = _call(f"{schema}.commit_v1", 42)
         self._commit_each: Final = _call(f"{schema}.commit_each_v1", 10)
         self.head: int = 0
         """The newest head that a commit has told of."""

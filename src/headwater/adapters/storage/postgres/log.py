@@ -119,7 +119,8 @@ class LogStatements:
         span = _span(where, limit)
         # What is added up must fit; that far away there is nothing.
         values: list[Any] = [min(after, _POSITION_MAX - span), limit, span]
-        values += (sorted(some) for some in (where.tags, where.types, where.categories) if some)
+        wanted = (where.tags, where.types, where.categories, where.tenants)
+        values += (sorted(some) for some in wanted if some)
         meta, *rows = await connection.fetch(self._page(where), *values)
         head, scanned_to, begins_at = meta[7], meta[8], meta[9]
         if after_id is not None and (head < after or begins_at not in (None, after_id)):
@@ -138,8 +139,8 @@ class LogStatements:
 
     def _page(self, where: LogFilter) -> str:
         """Return the statement that reads a page, made once for each shape of filter."""
-        shape = (*map(bool, (where.tags, where.types, where.categories)), where.internal)
-        shape += (where.archived,)
+        shape = (*map(bool, (where.tags, where.types, where.categories, where.tenants)),)
+        shape += (where.internal, where.archived)
         found = self._pages.get(shape)
         if found is None:
             found = self._pages[shape] = self._page_for(where)
@@ -179,7 +180,7 @@ def _span(where: LogFilter, limit: int) -> int:
     Not more than it needs where nearly all of them match: a server that has not yet counted
     what is in its tables may read all of it before it takes the first.
     """
-    if where.types or where.categories or len(where.tags) > 1:
+    if where.types or where.categories or where.tenants or len(where.tags) > 1:
         return SCAN_TAGGED_MAX if where.tags else SCAN_POSITIONS_MAX
     return max(limit, SCAN_MIN)
 
@@ -208,6 +209,11 @@ def _terms(where: LogFilter) -> Iterable[str]:
         place += 1
     if where.categories:
         yield f"split_part(stream_id, '-', 1) = ANY(${place}::text[])"
+        place += 1
+    if where.tenants:
+        # By no index, like types and categories: a page looks through SCAN_POSITIONS_MAX positions
+        # at most, and an index would cost every append.
+        yield f"tenant = ANY(${place}::text[])"
     if not where.internal:
         # "%" follows "$", and text compares by its bytes; most names begin with a letter, so
         # that one comparison will do.

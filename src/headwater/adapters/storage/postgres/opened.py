@@ -6,6 +6,7 @@ from headwater.adapters.opening import Opening
 from headwater.adapters.storage.postgres.administration import AdministrationStatements
 from headwater.adapters.storage.postgres.collection import Collection
 from headwater.adapters.storage.postgres.connections import Read
+from headwater.adapters.storage.postgres.leases import LeaseStatements
 from headwater.adapters.storage.postgres.log import LogStatements
 from headwater.adapters.storage.postgres.outbox_mover import OutboxMover
 from headwater.adapters.storage.postgres.restoration import RestorationStatements
@@ -32,7 +33,8 @@ class OpenedStorage(Opening[Workers, Collection]):
         self._clock: Final = clock
         self._log: Final = LogStatements(settings.quoted_schema)
         self._streams: Final = StreamStatements(settings.quoted_schema)
-        self._subscriptions: Final = SubscriptionStatements(settings.quoted_schema)
+        self._subscriptions: Final = SubscriptionStatements(settings)
+        self._leases: Final = LeaseStatements(settings)
         self._administration: Final = AdministrationStatements(settings)
         self._restoration: Final = RestorationStatements(settings)
         self.outbox: Final = OutboxMover(settings)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from headwater.adapters.storage.postgres.collection import Collection, index_name
+from headwater.adapters.storage.postgres.collection import Collection, index_name, not_prepared
 from headwater.clock import from_microseconds
 from headwater.errors import (
     CheckpointConflictError,
@@ -16,13 +16,21 @@ from headwater.errors import (
     DuplicateValueError,
     HeadwaterError,
     IdempotencyConflictError,
+    LeaseLostError,
     ReceiptExistsError,
     RowConflictError,
     StorageError,
     StreamClosedError,
     TagConditionError,
 )
-from headwater.ports.changes import Append, Appended, Changes, Committed, RowChange
+from headwater.ports.changes import (
+    Append,
+    Appended,
+    Changes,
+    CheckpointMove,
+    Committed,
+    RowChange,
+)
 from headwater.ports.rows import IndexedField
 
 Outcome: TypeAlias = Committed | Exception
@@ -70,6 +78,8 @@ def outcome_of(
         return Committed(answer.position, tuple(appended))
     if answer.refused == "failed":
         return _taken(changes, answer, collections) or _failed(answer, where)
+    if answer.refused == "collection":
+        return not_prepared(answer.told)
     return _refusal(changes, answer, collections)
 
 
@@ -113,6 +123,8 @@ def _refusal(
     changes: Changes, answer: Answer, collections: Mapping[str, Collection]
 ) -> HeadwaterError:
     i, actual = answer.i, answer.actual
+    if answer.refused in ("lease", "checkpoint"):
+        return _not_moved(changes.checkpoints[i], answer)
     match answer.refused:
         case "deadline":
             return DeadlineExceededError("Commit", _as_time(changes.deadline or 0))
@@ -122,11 +134,6 @@ def _refusal(
             if answer.same:
                 return ReceiptExistsError(receipt.consumer, message_id)
             return IdempotencyConflictError("Message", message_id, "its content differs")
-        case "checkpoint":
-            move = changes.checkpoints[i]
-            return CheckpointConflictError(
-                move.subscription, move.partition, expected=move.expected, actual=actual
-            )
         case "id":
             return _known_id(changes.appends[i], answer.told)
         case "closed":
@@ -155,6 +162,14 @@ def _refusal(
             row = changes.rows[i]
             field = collections[row.collection].spec.indexed[answer.place].name
             return DuplicateValueError(row.collection, field, row.indexed[answer.place], row.key)
+
+
+def _not_moved(move: CheckpointMove, answer: Answer) -> LeaseLostError | CheckpointConflictError:
+    if answer.refused == "lease":
+        return LeaseLostError(move.subscription, move.partition)
+    return CheckpointConflictError(
+        move.subscription, move.partition, expected=move.expected, actual=answer.actual
+    )
 
 
 def _as_time(microseconds: int) -> datetime:

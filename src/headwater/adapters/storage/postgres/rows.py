@@ -1,12 +1,16 @@
 """The statements that read rows of collections."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
+
+import asyncpg
 
 from headwater.adapters.storage.postgres.collection import (
     COLUMN_TYPES,
     Collection,
     column_of,
+    not_prepared,
     stored_value,
 )
 from headwater.adapters.storage.postgres.connections import Connection
@@ -19,7 +23,8 @@ async def get_rows(
 ) -> Mapping[str, Row]:
     """Return the rows that exist under *keys*, by key."""
     sql = f"SELECT key, version, data FROM {collection.table} WHERE key = ANY($1::text[])"
-    return {row[0]: Row(*row) for row in await connection.fetch(sql, list(keys))}
+    with _there(collection):
+        return {row[0]: Row(*row) for row in await connection.fetch(sql, list(keys))}
 
 
 async def find_rows(
@@ -36,7 +41,8 @@ async def find_rows(
         f"ORDER BY {', '.join([*order, 'key'])} "
         f"LIMIT ${len(values) + 1}::bigint OFFSET ${len(values) + 2}::bigint"
     )
-    rows = await connection.fetch(sql, *values, query.limit, query.offset)
+    with _there(collection):
+        rows = await connection.fetch(sql, *values, query.limit, query.offset)
     return tuple([Row(*row) for row in rows])
 
 
@@ -45,10 +51,19 @@ async def count_rows(
 ) -> int:
     """Return how many rows meet all *conditions*."""
     where, values = _where(collection, conditions)
-    count: int = await connection.fetchval(
-        f"SELECT count(*) FROM {collection.table}{where}", *values
-    )
+    with _there(collection):
+        count: int = await connection.fetchval(
+            f"SELECT count(*) FROM {collection.table}{where}", *values
+        )
     return count
+
+
+@contextmanager
+def _there(collection: Collection) -> Generator[None, None, None]:
+    try:
+        yield
+    except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
+        raise not_prepared(collection.spec.name) from error
 
 
 def _where(collection: Collection, conditions: Sequence[Condition]) -> tuple[str, Sequence[Any]]:

@@ -35,6 +35,7 @@ MIGRATIONS: Final = (
             "0001_locks.sql",
             "0001_append.sql",
             "0001_commit.sql",
+            "0001_leases.sql",
             "0001_steps.sql",
             "0001_commit_each.sql",
             "0001_outbox.sql",

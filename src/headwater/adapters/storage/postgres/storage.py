@@ -7,24 +7,21 @@ from typing import Final
 from headwater.adapters.storage.postgres import collections, schema
 from headwater.adapters.storage.postgres.checks import checked_bytes
 from headwater.adapters.storage.postgres.failures import too_old, translated
+from headwater.adapters.storage.postgres.leasing import LeasingStorage
 from headwater.adapters.storage.postgres.reading import ReadingStorage
 from headwater.adapters.storage.postgres.upkeep import UpkeepStorage
 from headwater.adapters.storage.postgres.workers import Workers
 from headwater.ports.changes import NO_CHANGES, Changes, Committed
-from headwater.ports.leases import Checkpoint
 from headwater.ports.limits import check_sizes
 from headwater.ports.rows import CollectionSpec
 from headwater.ports.sealed import check_sealed
 from headwater.ports.storage import Capabilities
 from headwater.streams import check_stream_id
 
-PARTITIONS_MAX: Final = 1024
-"""The most partitions a subscription may have."""
-
 _NOTHING: Final = Committed()
 
 
-class PostgresStorage(ReadingStorage, UpkeepStorage):
+class PostgresStorage(ReadingStorage, LeasingStorage, UpkeepStorage):
     """Keeps everything in one schema, which any number of processes use at the same time.
 
     Times are the server's. Look at the log with ``SELECT * FROM headwater.log``; each
@@ -116,22 +113,6 @@ class PostgresStorage(ReadingStorage, UpkeepStorage):
         if not opened.room.enter_now():
             await opened.room.enter()
         return await opened.writer.submit(changes, size)
-
-    async def open_subscription(
-        self, name: str, *, partitions: int, start_after: int
-    ) -> Sequence[Checkpoint]:
-        """Return the checkpoint of each partition, as `Storage.open_subscription` says."""
-        self._opened()
-        if not 1 <= partitions <= PARTITIONS_MAX or start_after < 0:
-            raise ValueError(
-                f"{name!r}: partitions must be 1 to {PARTITIONS_MAX} and start_after 0 or more, "
-                f"not {partitions} and {start_after}"
-            )
-        return await self._read(
-            lambda connection: self._subscriptions.open(
-                connection, name, partitions=partitions, start_after=start_after
-            )
-        )
 
     async def prepare_collections(self, specs: Sequence[CollectionSpec]) -> None:
         """Make tables for the collections, as `Rows.prepare_collections` says."""

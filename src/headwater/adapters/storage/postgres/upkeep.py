@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from headwater.adapters.storage.postgres.dropping import drop
 from headwater.adapters.storage.postgres.opened import OpenedStorage
 from headwater.ports.administration import Pruned, StoredSubscription
-from headwater.ports.leases import Checkpoint
+from headwater.ports.leases import Checkpoint, check_partitions
 from headwater.ports.log import StoredEvent, StreamInfo
 from headwater.ports.restoration import Restored
 from headwater.ports.rows import CollectionSpec
@@ -28,6 +29,38 @@ class UpkeepStorage(OpenedStorage):
                 connection, name, to=to, clear=found
             )
         )
+
+    async def repartition(self, name: str, *, partitions: int) -> None:
+        """Give it other partitions, as `Administration.repartition` says."""
+        self._opened()
+        check_partitions(name, partitions)
+        await self._write_once(
+            lambda connection: self._subscriptions.repartition(
+                connection, name, partitions=partitions
+            )
+        )
+
+    async def drop_subscription(self, name: str) -> None:
+        """Forget a subscription, as `Administration.drop_subscription` says."""
+        await self._write_once(lambda connection: self._subscriptions.drop(connection, name))
+
+    async def drop_collection(self, name: str) -> None:
+        """Delete a collection, as `Administration.drop_collection` says.
+
+        Raises:
+            ConfigurationError: the role may not drop its table, or somebody else's view or
+                table depends on it; the error says what to do.
+        """
+        self._opened()
+        await self._write_once(
+            lambda connection: drop(
+                connection,
+                name,
+                schema=self.settings.quoted_schema,
+                lock_seconds=self.settings.lock_seconds,
+            )
+        )
+        self._collections.pop(name, None)
 
     async def collections(self) -> Sequence[CollectionSpec]:
         """Return the collections that were prepared, by name."""

@@ -21,7 +21,7 @@ CREATE FUNCTION @schema@.commit_v1(
     p_receipt_digest bytea[], p_receipt_outcome text[], p_receipt_event integer[],
     p_checkpoint_member integer[], p_checkpoint_subscription text[],
     p_checkpoint_partition integer[], p_checkpoint_expected bigint[], p_checkpoint_to bigint[],
-    p_checkpoint_event uuid[],
+    p_checkpoint_event uuid[], p_checkpoint_token bigint[],
     p_rows @schema@.rows_v1[]
 ) RETURNS json LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -50,9 +50,11 @@ BEGIN
         PERFORM @schema@.lock_checkpoints_v1(p_checkpoint_subscription, p_checkpoint_partition);
         SELECT min(u.member) INTO v_failed
         FROM unnest(p_checkpoint_member, p_checkpoint_subscription, p_checkpoint_partition,
-                    p_checkpoint_expected) AS u (member, subscription, partition, expected)
+                    p_checkpoint_expected, p_checkpoint_token)
+            AS u (member, subscription, partition, expected, token)
         WHERE (SELECT c.position FROM @schema@.checkpoints AS c
-               WHERE c.subscription = u.subscription AND c.partition = u.partition)
+               WHERE c.subscription = u.subscription AND c.partition = u.partition
+                   AND (u.token IS NULL OR u.token = c.token AND c.worker IS NOT NULL))
             IS DISTINCT FROM u.expected;
     END IF;
     IF p_rows IS NOT NULL THEN
@@ -142,6 +144,8 @@ BEGIN
                     p_checkpoint_to, p_checkpoint_event)
             AS u (member, subscription, partition, place, event)
         WHERE c.subscription = u.subscription AND c.partition = u.partition
+            -- One that only guards has done so by its lock.
+            AND (u.place <> c.position OR coalesce(u.event, c.event_id) IS DISTINCT FROM c.event_id)
             AND (v_failed IS NULL OR u.member < v_failed);
     END IF;
     IF p_rows IS NOT NULL THEN

@@ -4,6 +4,23 @@
 -- Returns {"results": [member's result, …]}. A result is {"appends": [[version, position], …],
 -- "position": n}, or {"refused": kind, …} with what the error needs to tell.
 
+-- Raises HW001 if a member has rows of a collection among p_lost.
+CREATE FUNCTION @schema@.check_collections_v1(p_member json, p_lost text[])
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    v_name text;
+BEGIN
+    SELECT r.value ->> 'collection' INTO v_name
+    FROM (
+        SELECT json_array_elements(p_member -> 'guards') AS value UNION ALL
+        SELECT json_array_elements(p_member -> 'rows')
+    ) AS r
+    WHERE r.value ->> 'collection' = ANY (p_lost) LIMIT 1;
+    IF FOUND THEN
+        PERFORM @schema@.refuse_v1(json_build_object('refused', 'collection', 'told', v_name));
+    END IF;
+END $$;
+
 -- Applies one member, or raises HW001 with the refusal as its detail; checks in the port's order.
 CREATE FUNCTION @schema@.apply_v1(
     p_member json, p_collections json, p_head bigint, p_now bigint, OUT result json, OUT head bigint
@@ -22,6 +39,7 @@ DECLARE
     v_sql json;
     v_field json;
     v_owner text;
+    v_place integer;
 BEGIN
     head := p_head;
     IF (p_member ->> 'deadline')::bigint < p_now THEN
@@ -44,6 +62,17 @@ BEGIN
         VALUES (v_one.consumer, v_one.id, decode(v_one.digest, 'hex'), v_one.outcome::json, 0,
             p_now);
     END LOOP;
+    SELECT min(c.number)::integer - 1 INTO v_place
+    FROM ROWS FROM (json_to_recordset(p_member -> 'checkpoints') AS (subscription text,
+            partition integer, token bigint))
+        WITH ORDINALITY AS c (subscription, partition, token, number)
+    WHERE c.token IS NOT NULL AND NOT EXISTS (
+        SELECT FROM @schema@.checkpoints AS l
+        WHERE l.subscription = c.subscription AND l.partition = c.partition
+            AND l.token = c.token AND l.worker IS NOT NULL);
+    IF v_place IS NOT NULL THEN
+        PERFORM @schema@.refuse_v1(json_build_object('refused', 'lease', 'i', v_place));
+    END IF;
     FOR v_one IN
         SELECT c.*, c.number::integer - 1 AS i
         FROM ROWS FROM (json_to_recordset(p_member -> 'checkpoints') AS (subscription text,
@@ -57,7 +86,9 @@ BEGIN
                 'actual', coalesce(v_actual, -1)));
         END IF;
         UPDATE @schema@.checkpoints AS c SET position = v_one.place, event_id = v_one.event
-        WHERE c.subscription = v_one.subscription AND c.partition = v_one.partition;
+        WHERE c.subscription = v_one.subscription AND c.partition = v_one.partition
+            AND (v_one.place <> c.position
+                OR coalesce(v_one.event, c.event_id) IS DISTINCT FROM c.event_id);
     END LOOP;
     FOR v_one IN
         SELECT a.value, a.number::integer - 1 AS i, json_array_length(a.value -> 'events') AS n
@@ -193,12 +224,18 @@ DECLARE
     v_code text;
     v_one json;
     v_any boolean := false;
+    v_lost text[];
 BEGIN
     IF v_result IS NOT NULL THEN
         RETURN v_result;
     END IF;
     PERFORM @schema@.lock_collections_v1(p_names, p_exclusive);
     PERFORM @schema@.lock_checkpoints_v1(p_subscriptions, p_partitions);
+    -- Dropped by somebody since they were prepared here, perhaps made anew without a field.
+    SELECT array_agg(u.key) INTO v_lost FROM json_each(p_collections) AS u
+    WHERE NOT EXISTS (
+        SELECT FROM @schema@.collections AS c WHERE c.name = u.key
+            AND c.fields @> ARRAY(SELECT json_array_elements_text(u.value -> 'fields')));
     IF p_log THEN
         PERFORM pg_advisory_xact_lock(1212438354, '@schema@'::regnamespace::oid::integer);
         SELECT greatest(h.position, e.position), greatest(h.recorded_at, e.recorded_at)
@@ -211,6 +248,9 @@ BEGIN
     v_now := greatest((extract(epoch FROM clock_timestamp()) * 1000000)::bigint, v_recorded);
     FOREACH v_member IN ARRAY p_members LOOP
         BEGIN
+            IF v_lost IS NOT NULL THEN
+                PERFORM @schema@.check_collections_v1(v_member::json, v_lost);
+            END IF;
             SELECT a.result, a.head INTO v_one, v_head
             FROM @schema@.apply_v1(v_member::json, p_collections, v_head, v_now) AS a;
             v_any := true;

@@ -70,13 +70,32 @@ CREATE TABLE @schema@.receipts (
 CREATE INDEX receipts_by_time ON @schema@.receipts (recorded_at);
 CREATE INDEX receipts_by_position ON @schema@.receipts (position);
 
+-- Where each partition stands, who has it (NULL: nobody), and the token of its last lease (0: there
+-- was none). Until when is said in lease_workers, once for all that a worker has: who extends its
+-- leases so writes no row that a commit may hold.
 CREATE TABLE @schema@.checkpoints (
     subscription text COLLATE "C" NOT NULL,
     partition integer NOT NULL,
     position bigint NOT NULL,
     event_id uuid,
+    worker text COLLATE "C",
+    token bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (subscription, partition)
 ) WITH (fillfactor = 50);
+
+-- Which workers of a subscription are alive, until when, and which partitions the last call (they
+-- number them) took from one that let them run out: who sends it again is told once more.
+CREATE TABLE @schema@.lease_workers (
+    subscription text COLLATE "C" NOT NULL,
+    worker text COLLATE "C" NOT NULL,
+    expires_at bigint NOT NULL,
+    call uuid NOT NULL,
+    unclean integer[] NOT NULL,
+    PRIMARY KEY (subscription, worker)
+) WITH (fillfactor = 20);
+
+-- Tokens of all partitions, so that none is given twice, also not after a subscription was dropped.
+CREATE SEQUENCE @schema@.lease_tokens;
 
 CREATE TABLE @schema@.collections (
     name text COLLATE "C" PRIMARY KEY,
