@@ -655,6 +655,18 @@ class ParkedKeyError(SubscriptionError):
         super().__init__(f"Subscription {subscription!r} has parked keys: {', '.join(self.keys)}.")
 
 
+class HeldLimitError(SubscriptionError):
+    """More events wait behind parked or delayed keys than a subscription may keep."""
+
+    def __init__(self, subscription: str, partition: int, *, limit: int) -> None:
+        self.subscription, self.partition, self.limit = subscription, partition, limit
+        super().__init__(
+            f"Subscription {subscription!r}, partition {partition}: {limit} events wait behind "
+            f"keys that are held, and no more may. Mend the dead letters and replay them, or "
+            f"discard them: headwater dlq list. It goes on as soon as there is room."
+        )
+
+
 _NOT_REACHED = "Is it running, or does a handler hang? See app.status()."
 
 

@@ -21,9 +21,10 @@ class Stop(msgspec.Struct, frozen=True):
 
 
 class Suspend(msgspec.Struct, frozen=True):
-    """Leave the event, and all others, until the clock's `until`: what they need is away.
+    """Leave the event, and all others, until `Failures.ready` returns: what they need is away.
 
-    Nobody's attempts are used up meanwhile. `why` is for the status.
+    Nobody's attempts are used up meanwhile. `until` is the clock's monotonic time until which it
+    surely lasts, `why` is for the status.
     """
 
     until: float
@@ -47,15 +48,31 @@ class Failures(Protocol):
         """Read what is held in the partition; before its first batch."""
         ...
 
+    def leave(self) -> None:
+        """Hear that the lease is gone, or is given up: nothing of this is called any more."""
+        ...
+
+    async def ready(self) -> None:
+        """Return when the next batch may be handed over: at once, unless the events are suspended.
+
+        While they are, one lane of all that wait here goes first, and tries whether what the
+        events need is there again. To be awaited before each batch that has arrivals.
+        """
+        ...
+
     def holds(self, key: str) -> bool:
         """Return whether events of *key* have to wait."""
         ...
 
     def hold_back(self, arrivals: Sequence[Arrival]) -> HeldBack:
-        """Return what keeps the place of one stored event whose key is held.
+        """Return what keeps the place of *arrivals*, of one stored event, whose keys are held.
+
+        Of an event that became several, only those whose key is held are held back. Called again
+        for an event, because its batch came to nothing, it returns the same.
 
         Raises:
-            HeldLimitError: too many wait; the subscription stops.
+            HeldLimitError: too many wait. The partition goes no further until `work_due`, or an
+                operator through it, has made room; it is tried again after each `work_due`.
         """
         ...
 
@@ -81,9 +98,18 @@ class Failures(Protocol):
         """The clock's monotonic time at which `work_due` has something to do; None: never."""
         ...
 
-    async def work_due(self, at: Checkpoint, work: Work) -> Suspend | None:
-        """Do what is due: redeliver what was delayed, carry out what operators have asked for.
+    async def work_due(self, at: Checkpoint, work: Work) -> Suspend | Stop | None:
+        """Do some of what is due: redeliver what was delayed, carry out what operators ask for.
 
-        *at* is where the partition stands; batches that are made here leave it there.
+        *at* is where the partition stands; batches that are made here leave it there. It never
+        takes long: `due_at` says whether more is due.
         """
+        ...
+
+    def parked(self, position: int) -> Sequence[str]:
+        """Return the keys that stand behind a dead letter at or before *position*."""
+        ...
+
+    def pending(self, position: int) -> bool:
+        """Return whether something at or before *position* is still to be tried again."""
         ...

@@ -77,11 +77,11 @@ class Worked(msgspec.Struct, frozen=True):
 
 
 class HeldBack(msgspec.Struct, frozen=True):
-    """An event that is not handed over now, and the row that keeps its place: it must be written
+    """An event that is not handed over now, and the rows that keep its place: they must be written
     by the commit that moves the checkpoint past `position`."""
 
     position: int
-    row: RowChange
+    rows: tuple[RowChange, ...]
 
 
 class Batch:
@@ -152,7 +152,7 @@ class Batch:
         move = CheckpointMove(
             self._subscription, self.partition, before, to.position, to.event_id, self.token
         )
-        rows = tuple(held.row for held in self.held if held.position <= to.position)
+        rows = tuple(row for held in self.held if held.position <= to.position for row in held.rows)
         if worked.failure is None:
             rows += self.settles
         return Advance((move,), rows, self.guards)
