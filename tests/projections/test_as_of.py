@@ -19,8 +19,8 @@ from headwater.errors import (
 from headwater.ports.changes import Changes, StreamAction, StreamChange
 from headwater.ports.storage import Storage
 from headwater.projections import history
-from headwater.projections.history import position_at
 from headwater.streams import ExpectedVersion
+from headwater.subscriptions.start import position_at
 from tests.subscriptions.ledger import Balance, Balances, Booked, Closed
 
 BEGUN = datetime(2024, 1, 1, tzinfo=UTC)

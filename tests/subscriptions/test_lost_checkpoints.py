@@ -11,6 +11,7 @@ import pytest
 from headwater.adapters.storage.sqlite import SqliteStorage
 from headwater.ports.leases import Checkpoint
 from headwater.subscriptions import runner
+from headwater.subscriptions.start import Start
 from headwater.subscriptions.subscriber import Delivery
 from headwater.subscriptions.subscription import Arrival
 from tests.subscriptions.workbench import Workbench
@@ -58,7 +59,7 @@ async def test_a_subscription_from_now_goes_on_where_it_stood(
 
     for _ in range(3):
         await bench.book("a")
-    subscriptions = await bench.start(bench.subscriber(handle, from_now=True))
+    subscriptions = await bench.start(bench.subscriber(handle, start=Start.end()))
     await bench.book("a")
     await subscriptions.settle()
 

@@ -12,6 +12,7 @@ from headwater.adapters.storage.sqlite import SqliteStorage
 from headwater.errors import LogRewoundError, StorageUnavailableError, SubscriptionFailedError
 from headwater.ports.leases import Checkpoint
 from headwater.subscriptions import runner
+from headwater.subscriptions.start import Start
 from headwater.subscriptions.status import SubscriptionState
 from headwater.subscriptions.subscriber import Delivery
 from headwater.subscriptions.subscription import Arrival
@@ -180,7 +181,7 @@ async def test_a_new_subscription_that_begins_now_soon_knows_which_event_that_is
 ) -> None:
     bench = Workbench(storage)
     await book(bench, *"ab")
-    subscriptions = await bench.start(bench.subscriber(Seen(), from_now=True))
+    subscriptions = await bench.start(bench.subscriber(Seen(), start=Start.end()))
     await subscriptions.settle()
 
     await subscriptions.stop()

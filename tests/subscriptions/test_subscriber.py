@@ -11,6 +11,7 @@ from headwater.errors import (
 )
 from headwater.metadata import current_context, message_context
 from headwater.ports.leases import Checkpoint
+from headwater.subscriptions.start import Start
 from headwater.subscriptions.status import SubscriptionState
 from headwater.subscriptions.subscriber import Delivery
 from headwater.subscriptions.subscription import Arrival, partition_of
@@ -73,7 +74,7 @@ async def test_a_stop_stores_the_checkpoints_of_idle_partitions(bench: Workbench
 async def test_a_new_subscription_can_start_from_now(bench: Workbench) -> None:
     seen = Seen()
     await bench.book("a")
-    subscriptions = await bench.start(bench.subscriber(seen, from_now=True))
+    subscriptions = await bench.start(bench.subscriber(seen, start=Start.end()))
     await bench.book("a")
 
     await subscriptions.settle()

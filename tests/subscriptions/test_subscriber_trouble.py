@@ -212,7 +212,7 @@ async def test_losing_to_others_again_and_again_stops_no_subscription(bench: Wor
 
     bench.units = Units(bench.storage, codec=bench.codec, conflict_reruns_max=0)
     await bench.book("a")
-    subscriptions = await bench.start(bench.subscriber(contended, from_now=False))
+    subscriptions = await bench.start(bench.subscriber(contended))
 
     await subscriptions.wait_for("mail", 1)
 

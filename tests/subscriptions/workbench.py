@@ -13,6 +13,7 @@ from headwater.serialization.codec import EventCodec
 from headwater.serialization.registry import TypeRegistry
 from headwater.streams import ExpectedVersion
 from headwater.subscriptions.runner import Runner
+from headwater.subscriptions.start import BEGINNING, Start
 from headwater.subscriptions.status import SubscriptionStatus
 from headwater.subscriptions.subscriber import Delivery, SubscriberConsumer, current_delivery
 from headwater.subscriptions.subscription import Arrival, Consumer, Subscription
@@ -70,7 +71,7 @@ class Workbench:
         *,
         name: str = "mail",
         partitions: int = 4,
-        from_now: bool = False,
+        start: Start = BEGINNING,
         page_events: int = 100,
     ) -> Runner:
         def handed_over(arrival: Arrival) -> Awaitable[object]:
@@ -83,7 +84,7 @@ class Workbench:
             name,
             LogFilter(types=self.names),
             partitions,
-            from_now=from_now,
+            start=start,
             page_events=page_events,
         )
         return self.runner(subscription, consumer, self.storage)

@@ -21,6 +21,7 @@ from headwater.metadata import Recorded
 from headwater.projections.projection import Projection
 from headwater.serialization.upcasting import Target, Upcast, Upcasters
 from headwater.streams import check_context_name
+from headwater.subscriptions.start import BEGINNING, Start
 from headwater.subscriptions.subscription import PARTITIONS
 
 T = TypeVar("T", bound=Callable[..., Any])
@@ -36,7 +37,7 @@ class SubscriberRegistration(msgspec.Struct, frozen=True, eq=False):
     delivery: DeliveryRegistration
     name: str | None
     partitions: int
-    from_now: bool
+    start: Start
     page_events: int
     key: Callable[[Recorded[Any]], object] | None
 
@@ -84,7 +85,7 @@ class BoundedContext(Handlers):
         name: str | None = None,
         key: Callable[[Recorded[Any]], object] | None = None,
         partitions: int = PARTITIONS,
-        from_now: bool = False,
+        start: Start = BEGINNING,
         page_events: int = SUBSCRIBER_PAGE_EVENTS,
         inline: bool = False,
     ) -> Callable[[T], T]: ...
@@ -96,7 +97,7 @@ class BoundedContext(Handlers):
         name: str | None = None,
         key: Callable[[Recorded[Any]], object] | None = None,
         partitions: int = PARTITIONS,
-        from_now: bool = False,
+        start: Start = BEGINNING,
         page_events: int = SUBSCRIBER_PAGE_EVENTS,
         inline: bool = False,
     ) -> Any:
@@ -117,7 +118,7 @@ class BoundedContext(Handlers):
                 site,
                 name=name,
                 partitions=partitions,
-                from_now=from_now,
+                start=start,
                 page_events=page_events,
                 key=key,
                 inline=inline,
@@ -186,7 +187,7 @@ class BoundedContext(Handlers):
         *,
         name: str | None = None,
         partitions: int = PARTITIONS,
-        from_now: bool = False,
+        start: Start = BEGINNING,
         page_events: int = SUBSCRIBER_PAGE_EVENTS,
         key: Callable[[Recorded[Any]], object] | None = None,
         inline: bool = False,
@@ -194,7 +195,7 @@ class BoundedContext(Handlers):
         delivery = DeliveryRegistration(target, site, inline)
         self.deliveries.append(delivery)
         self.subscribers.append(
-            SubscriberRegistration(delivery, name, partitions, from_now, page_events, key)
+            SubscriberRegistration(delivery, name, partitions, start, page_events, key)
         )
 
     def upcaster(

@@ -56,7 +56,7 @@ class Subscribed:
             deliverer.messages,
             site=registration.delivery.site,
             partitions=registration.partitions,
-            from_now=registration.from_now,
+            start=registration.start,
             page_events=registration.page_events,
         )
         if subscription is None:

@@ -6,13 +6,14 @@ from typing import Any, Final, Generic, TypeVar, cast
 
 import msgspec
 
-from headwater.clock import Moment, checked_moment, microseconds_since_epoch
+from headwater.clock import Moment, checked_moment
 from headwater.domain.read_model import ReadModel
 from headwater.errors import ConfigurationError, HistoryUnavailableError, LimitExceededError
-from headwater.ports.log import WHOLE_LOG, Log, StoredEvent
+from headwater.ports.log import Log
 from headwater.projections.consumer import ProjectionConsumer
 from headwater.projections.projection import Projection
 from headwater.serialization.codec import EventCodec
+from headwater.subscriptions.start import position_at
 from headwater.subscriptions.subscription import Arrival, Subscription
 from headwater.unit_of_work.row_type import Key, key_text
 
@@ -22,37 +23,6 @@ AS_OF_ROWS_MAX: Final = 100_000
 """How many rows `ReadModelHistory.rows` holds at most."""
 
 _PAGE_EVENTS: Final = 2000
-
-
-async def position_at(log: Log, moment: datetime) -> int:
-    """Return the position of the last event that was recorded by *moment*, 0 if there is none.
-
-    `recorded_at` never falls within a log, so a few pages of one event find it.
-
-    Raises:
-        ValueError: *moment* has no time zone.
-    """
-    latest = microseconds_since_epoch(moment)
-    low, high = 0, await log.head()
-    while low < high:
-        middle = (low + high) // 2
-        event = await _first_after(log, middle, upto=high)
-        if event is not None and event.recorded_at <= latest:
-            low = event.position
-        else:
-            # Where only erased ones stand in between, it makes no difference which is taken.
-            high = middle
-    return low
-
-
-async def _first_after(log: Log, position: int, *, upto: int) -> StoredEvent | None:
-    """Return the first event in (*position*, *upto*] that is still there."""
-    while position < upto:
-        page = await log.read_log(after=position, where=WHOLE_LOG, limit=1)
-        if page.events:
-            return page.events[0] if page.events[0].position <= upto else None
-        position = page.scanned_to
-    return None
 
 
 class ReadModelHistory(Generic[M]):

@@ -23,6 +23,7 @@ from headwater.ports.log import LogPage, StoredEvent
 from headwater.ports.storage import Storage
 from headwater.serialization.codec import EventCodec
 from headwater.subscriptions.cursor import position_of
+from headwater.subscriptions.start import BEGINNING
 from headwater.subscriptions.subscription import (
     Arrival,
     Batch,
@@ -61,10 +62,10 @@ class Pages:
         self.types = TypeList(subscription, target, codec)
         self.checkpoints: list[Checkpoint] = []
 
-    async def load(self, *, head: int) -> bool:
+    async def load(self, *, start_after: int) -> bool:
         """Load the type list, then the checkpoints: nobody who lacks a type moves them then.
 
-        A new subscription is stored, from *head* if it starts there.
+        A new subscription is stored, to begin after *start_after*.
 
         Return whether one has gone back meanwhile, or to another event: somebody has reset it.
         """
@@ -73,20 +74,21 @@ class Pages:
         stored = await self._target.open_subscription(
             self._subscription.name,
             partitions=self._subscription.partitions,
-            start_after=self._start_after(head),
+            start_after=self._start_after(start_after),
         )
         self.checkpoints = list(stored)
         return any(map(_was_reset, before, stored))
 
-    def _start_after(self, head: int) -> int:
+    def _start_after(self, start_after: int) -> int:
         """Return where the subscription starts if it is not stored: not yet, or no more.
 
         Its checkpoints may be lost under way. One that fills rows begins again then, as they may
-        be lost too; one from now on must not deliver what came before it, nor leave anything out.
+        be lost too; one that did not begin at the beginning must not deliver what came before it,
+        nor leave anything out.
         """
-        if not self._subscription.from_now:
+        if self._subscription.start == BEGINNING:
             return 0
-        return self.lowest.position if self.checkpoints else head
+        return self.lowest.position if self.checkpoints else start_after
 
     @property
     def lowest(self) -> Checkpoint:

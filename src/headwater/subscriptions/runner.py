@@ -110,7 +110,9 @@ class Runner:
 
     async def _load(self) -> bool:
         """Load and verify the checkpoints; return whether they were reset meanwhile."""
-        reset = await self._pages.load(head=await self._log.head())
+        known = bool(self._pages.checkpoints)
+        start_after = 0 if known else await self.subscription.start.after(self._log)
+        reset = await self._pages.load(start_after=start_after)
         # The head is looked at again: another process may have moved a checkpoint meanwhile.
         self._condition.head = await self._log.head()
         await self._cursor.verify(self._pages.checkpoints, head=self._condition.head)

@@ -12,6 +12,7 @@ from headwater.ports.changes import CheckpointMove, RowChange, RowGuard
 from headwater.ports.leases import Checkpoint
 from headwater.ports.log import EVERYTHING, LogFilter, StoredEvent
 from headwater.serialization.envelope import recorded
+from headwater.subscriptions.start import BEGINNING, Start
 from headwater.unit_of_work.advance import NO_ADVANCE, Advance
 
 PARTITIONS: Final = 16
@@ -22,7 +23,7 @@ class Subscription(msgspec.Struct, frozen=True):
     """A durable reader of the log.
 
     `partitions` counts only when the name is opened for the first time; then it is stored.
-    `from_now` starts a new subscription at the head instead of the beginning of the log.
+    `start` is where it begins when the name is opened for the first time.
     `page_events` is how many events are read, and so committed, at a time at most.
     `takes` are the type names that it wants after upcasting: one stored event can become several
     of which it wants some. Empty: all that it reads.
@@ -34,7 +35,7 @@ class Subscription(msgspec.Struct, frozen=True):
     name: str
     wanted: LogFilter = EVERYTHING
     partitions: int = PARTITIONS
-    from_now: bool = False
+    start: Start = BEGINNING
     page_events: int = 2000
     takes: frozenset[str] = frozenset()
     reads: Mapping[str, int] = {}
