@@ -20,6 +20,7 @@ pytest.register_assert_rewrite(
             "builders",
             "changes",
             "key_store",
+            "leases",
             "limits",
             "log",
             "restoration",
@@ -34,6 +35,7 @@ from headwater.testing.conformance.administration import (  # noqa: E402
 )
 from headwater.testing.conformance.changes import ChangesConformance  # noqa: E402
 from headwater.testing.conformance.key_store import KeyStoreConformance  # noqa: E402
+from headwater.testing.conformance.leases import LeasesConformance  # noqa: E402
 from headwater.testing.conformance.limits import LimitsConformance  # noqa: E402
 from headwater.testing.conformance.log import LogConformance  # noqa: E402
 from headwater.testing.conformance.restoration import RestorationConformance  # noqa: E402
@@ -45,6 +47,7 @@ __all__ = [
     "AdministrationConformance",
     "ChangesConformance",
     "KeyStoreConformance",
+    "LeasesConformance",
     "LimitsConformance",
     "LogConformance",
     "RestorationConformance",

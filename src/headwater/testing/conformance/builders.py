@@ -43,6 +43,7 @@ def new_event(
     schema_version: int = 1,
     tags: Sequence[str] = (),
     actor: str | None = None,
+    tenant: str | None = None,
 ) -> NewEvent:
     """Return an event to append, with a new id unless one is given."""
     return NewEvent(
@@ -53,6 +54,7 @@ def new_event(
         occurred_at=OCCURRED_AT,
         tags=tuple(tags),
         actor=actor,
+        tenant=tenant,
     )
 
 

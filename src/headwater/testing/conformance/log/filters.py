@@ -36,6 +36,30 @@ class FiltersConformance(StorageSuite):
         assert await positions(storage, LogFilter(tags=frozenset({"a", "b"}))) == [3, 4]
         assert await positions(storage, LogFilter(tags=frozenset({"a", "x"}))) == []
 
+    async def test_the_log_can_be_filtered_by_tenants(self, storage: Storage) -> None:
+        for tenant in ("acme", None, "zürich", "ACME", "", "acme"):
+            await storage.commit(appending("order-1", new_event(tenant=tenant)))
+
+        assert await positions(storage, LogFilter(tenants=frozenset({"acme"}))) == [1, 6]
+        assert await positions(storage, LogFilter(tenants=frozenset({"acme", "zürich"}))) == [
+            1,
+            3,
+            6,
+        ]
+        assert await positions(storage, LogFilter(tenants=frozenset({""}))) == [5]
+        assert await positions(storage, LogFilter(tenants=frozenset({"other"}))) == []
+
+    async def test_a_page_passes_the_events_of_other_tenants_up_to_the_head(
+        self, storage: Storage
+    ) -> None:
+        await storage.commit(appending("order-1", *(new_event(tenant=t) for t in "abba")))
+
+        page = await storage.read_log(where=LogFilter(tenants=frozenset({"b"})), limit=2)
+        rest = await storage.read_log(after=3, where=LogFilter(tenants=frozenset({"b"})))
+
+        assert ([event.tenant for event in page.events], page.scanned_to) == (["b", "b"], 3)
+        assert (rest.events, rest.scanned_to) == ((), 4)
+
     async def test_every_part_of_a_filter_must_hold(self, storage: Storage) -> None:
         for stream_id, type, tags in (
             ("order-1", "sales.a", ("x",)),
@@ -44,12 +68,15 @@ class FiltersConformance(StorageSuite):
             ("basket-1", "sales.a", ("x",)),
             ("$order-1", "sales.a", ("x",)),
         ):
-            await storage.commit(appending(stream_id, new_event(type, tags=tags)))
+            event = new_event(type, tags=tags, tenant="acme")
+            await storage.commit(appending(stream_id, event))
+        await storage.commit(appending("order-1", new_event("sales.a", tags=("x",))))
 
         where = LogFilter(
             types=frozenset({"sales.a"}),
             categories=frozenset({"order", "$order"}),
             tags=frozenset({"x"}),
+            tenants=frozenset({"acme"}),
         )
         assert await positions(storage, where) == [1]
 

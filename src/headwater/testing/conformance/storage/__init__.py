@@ -2,6 +2,7 @@
 
 from headwater.testing.conformance.administration import AdministrationConformance
 from headwater.testing.conformance.changes import ChangesConformance
+from headwater.testing.conformance.leases import LeasesConformance
 from headwater.testing.conformance.limits import LimitsConformance
 from headwater.testing.conformance.log import LogConformance
 from headwater.testing.conformance.restoration import RestorationConformance
@@ -21,6 +22,7 @@ class StorageConformance(
     LogConformance,
     RowsConformance,
     LimitsConformance,
+    LeasesConformance,
     AdministrationConformance,
     RestorationConformance,
 ):
