@@ -1,0 +1,154 @@
+"""A small system whose effects tell whether each event had its effect once, and in order.
+
+Accounts move: the event `Moved` says which of its account's moves it is. A subscriber and a projection
+count the moves, and a chain over their numbers shows an order that was not kept.
+"""
+
+import zlib
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+from uuid import UUID
+
+from headwater import (
+    Aggregate,
+    BoundedContext,
+    Collection,
+    Command,
+    Delivery,
+    Event,
+    Mediator,
+    Projection,
+    ReadModel,
+    Repository,
+    applies,
+)
+
+CHARGED_EVERY: Final = 3
+"""One move of so many is charged, by a command with a commit of its own."""
+
+
+class Moved(Event, context="survival"):
+    account: str
+    number: int
+
+
+class Noted(Event, context="survival"):
+    number: int
+
+
+class Charged(Event, context="survival"):
+    number: int
+
+
+class Charge(Command[None], context="survival"):
+    account: str
+    number: int
+
+
+class Journal(Aggregate[str], context="survival"):
+    """What a subscriber appends: one note for each move."""
+
+    notes: int = 0
+
+    def note(self, number: int) -> None:
+        self.record(Noted(number))
+
+    @applies
+    def _noted(self, event: Noted) -> None:
+        self.notes += 1
+
+
+class Bill(Aggregate[str], context="survival"):
+    """What a command of a subscriber appends in a commit of its own."""
+
+    charges: int = 0
+
+    def charge(self, number: int) -> None:
+        self.record(Charged(number))
+
+    @applies
+    def _charged(self, event: Charged) -> None:
+        self.charges += 1
+
+
+class Tally(ReadModel, key="account", context="survival"):
+    """A row that a subscriber writes."""
+
+    account: str
+    moves: int = 0
+    chain: int = 0
+
+
+class Total(ReadModel, key="account", context="survival"):
+    """A row that a projection folds."""
+
+    account: str
+    moves: int = 0
+    chain: int = 0
+
+
+class Totals(Projection[Total]):
+    @applies
+    def moved(self, event: Moved, row: Total | None) -> Total:
+        before = row or Total(event.account)
+        return Total(event.account, before.moves + 1, linked(before.chain, event.number))
+
+
+class Outside(Protocol):
+    """What no commit can undo."""
+
+    def call(self, event: Moved, key: UUID) -> None:
+        """Note that it was called for *event* with an idempotency key."""
+        ...
+
+
+Moment = Callable[[str, Moved, Delivery], Awaitable[None]]
+"""Hears where in the handling of an event the handler is: ``begun``, ``charged``, ``done``."""
+
+
+def linked(chain: int, number: int) -> int:
+    """Return the chain with one more *number* at its end."""
+    return zlib.crc32(f"{chain}:{number}".encode())
+
+
+def counting(outside: Outside, moment: Moment) -> BoundedContext:
+    """Return the context: a subscriber with effects of all kinds, and a projection."""
+    survival = BoundedContext("survival")
+    survival.projection(Totals)
+
+    @survival.handler
+    async def charge(command: Charge, bills: Repository[Bill]) -> None:
+        bill = await bills.find(command.account)
+        if bill is None:
+            bills.add(bill := Bill(command.account))
+        bill.charge(command.number)
+
+    @survival.subscriber(key=lambda recorded: recorded.payload.account)
+    async def count(
+        event: Moved,
+        delivery: Delivery,
+        tallies: Collection[Tally],
+        journals: Repository[Journal],
+        mediator: Mediator,
+    ) -> None:
+        await moment("begun", event, delivery)
+        before = await tallies.get(event.account) or Tally(event.account)
+        outside.call(event, delivery.idempotency_key)
+        journal = await journals.find(event.account)
+        if journal is None:
+            journals.add(journal := Journal(event.account))
+        journal.note(event.number)
+        if event.number % CHARGED_EVERY == 0:
+            await charge_once(event, delivery, mediator)
+            await moment("charged", event, delivery)
+        chain = linked(before.chain, event.number)
+        tallies.put(Tally(event.account, before.moves + 1, chain))
+        await moment("done", event, delivery)
+
+    return survival
+
+
+async def charge_once(event: Moved, delivery: Delivery, mediator: Mediator) -> None:
+    """Send the command that has a commit of its own; its id makes it count once."""
+    command = Charge(event.account, event.number)
+    await mediator.send(command, id=delivery.idempotency_key, separate=True)

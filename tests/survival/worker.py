@@ -1,0 +1,112 @@
+"""A worker process: runs the counting app until its standard input ends, then stops in order.
+
+    python -m tests.survival.worker ORDERS
+
+ORDERS is a `WorkerOrders` as JSON. It says ``ready`` when it has started and ``stopped`` at its
+end; what goes wrong in it stands on its standard error.
+"""
+
+import asyncio
+import logging
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from headwater import App, Delivery
+from tests.survival import controls
+from tests.survival.counting import Moved, counting
+
+GATE_SECONDS: Final = 0.005
+
+
+class WorkerOrders(msgspec.Struct, frozen=True):
+    """What a worker does beyond its work.
+
+    `outside`: the file that stands for the world outside. `lease_seconds`: of its leases.
+    `off`: what is switched off in it (`controls`). `handler_ms_max`: handlers take random
+    times up to it. `at`: what happens at a moment, by its name ``<moment>:<account>:<number>``:
+    ``kill`` is a SIGKILL to itself; ``hold`` lets this handler wait for ever; ``block`` stands
+    still with the whole process, after ``<moment>…`` was made in `gates`, until the file
+    ``go`` is there. Each happens once: a file in `gates` remembers it.
+    """
+
+    url: str
+    outside: str
+    gates: str
+    lease_seconds: float = 1.0
+    off: tuple[str, ...] = ()
+    handler_ms_max: float = 0.0
+    seed: int = 0
+    at: dict[str, str] = {}
+
+
+class OutsideFile:
+    """Appends a line per call to a file; a line is written whole or not at all."""
+
+    def __init__(self, path: str) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    def call(self, event: Moved, key: UUID) -> None:
+        """Note that it was called for *event* with an idempotency key."""
+        os.write(self._file, f"{event.account} {event.number} {key}\n".encode())
+
+
+class Worker:
+    """One worker: the app, and the moments at which something is to happen."""
+
+    def __init__(self, orders: WorkerOrders) -> None:
+        self._orders = orders
+        self._chance = random.Random(orders.seed)
+        self.app = App("survival", storage=orders.url)
+        self.app.include(counting(OutsideFile(orders.outside), self._moment))
+
+    async def run(self) -> None:
+        """Work until the standard input ends."""
+        async with self.app:
+            print("ready", flush=True)
+            await asyncio.to_thread(sys.stdin.read)
+        print("stopped", flush=True)
+
+    async def _moment(self, name: str, event: Moved, _delivery: Delivery) -> None:
+        moment = f"{name}:{event.account}:{event.number}"
+        what = self._orders.at.get(moment)
+        if what is not None and self._first(moment):
+            await self._happen(what)
+        elif name == "begun" and self._orders.handler_ms_max:
+            await asyncio.sleep(self._chance.uniform(0, self._orders.handler_ms_max) / 1000)
+
+    def _first(self, moment: str) -> bool:
+        try:
+            (Path(self._orders.gates) / moment).touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
+
+    async def _happen(self, what: str) -> None:
+        if what == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif what == "hold":
+            await asyncio.Event().wait()
+        else:
+            while not (Path(self._orders.gates) / "go").exists():
+                # The event loop stands still on purpose, as that of a stopped process does.
+                time.sleep(GATE_SECONDS)  # noqa: ASYNC251
+
+
+def main(orders: WorkerOrders) -> None:
+    """Run a worker as it is told."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(message)s")
+    for what in orders.off:
+        controls.switch_off(what)
+    asyncio.run(Worker(orders).run())
+
+
+if __name__ == "__main__":
+    main(msgspec.json.decode(sys.argv[1], type=WorkerOrders))
