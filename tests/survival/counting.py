@@ -1,7 +1,7 @@
 """A small system whose effects tell whether each event had its effect once, and in order.
 
-Accounts move: the event `Moved` says which of its account's moves it is. A subscriber and a projection
-count the moves, and a chain over their numbers shows an order that was not kept.
+Accounts move: the event `Moved` says which of its account's moves it is. A subscriber and a
+projection count the moves, and a chain over their numbers shows an order that was not kept.
 """
 
 import zlib
