@@ -5,7 +5,7 @@ from typing import Protocol
 
 import msgspec
 
-from headwater.ports.changes import RowChange
+from headwater.ports.changes import RowChange, RowGuard
 from headwater.ports.leases import Checkpoint, Lease
 from headwater.subscriptions.subscription import Arrival, Batch, HeldBack, Outcome
 
@@ -32,6 +32,20 @@ class Suspend(msgspec.Struct, frozen=True):
 
 
 Resolution = Hold | Stop | Suspend
+
+
+class Charge(msgspec.Struct, frozen=True):
+    """The partition that a `Failures` is for: number *partition* of *partitions*.
+
+    `guards` returns what must hold for each commit that it makes itself, as the runner knows it
+    then. It calls `wake` when `due_at` may have become earlier without the lane's doing.
+    """
+
+    partition: int
+    partitions: int
+    guards: Callable[[], tuple[RowGuard, ...]]
+    wake: Callable[[], None]
+
 
 Work = Callable[[Batch], Awaitable[Outcome]]
 """Hands a batch to the consumer and commits; raises what is no event's fault."""
@@ -113,3 +127,7 @@ class Failures(Protocol):
     def pending(self, position: int) -> bool:
         """Return whether something at or before *position* is still to be tried again."""
         ...
+
+
+FailuresOf = Callable[[Charge], Failures]
+"""Makes what handles the failures of one partition; a subscription has one such function."""
