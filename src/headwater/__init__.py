@@ -39,6 +39,15 @@ from headwater.messages import (
 from headwater.metadata import MessageContext, Recorded, current_context, message_context
 from headwater.operations.retention import Retention
 from headwater.projections.projection import Projection
+from headwater.resilience import (
+    Bulkhead,
+    CircuitBreaker,
+    Fallback,
+    Policy,
+    RateLimit,
+    Retry,
+    Timeout,
+)
 from headwater.serialization.personal import Personal, PersonalData, Subject
 from headwater.streams import ExpectedVersion
 from headwater.subscriptions.subscriber import Delivery
@@ -51,6 +60,8 @@ __all__ = [
     "Aggregate",
     "App",
     "BoundedContext",
+    "Bulkhead",
+    "CircuitBreaker",
     "Clock",
     "Collection",
     "Command",
@@ -62,6 +73,7 @@ __all__ = [
     "EventData",
     "EventStore",
     "ExpectedVersion",
+    "Fallback",
     "Handlers",
     "HeadwaterError",
     "IntegrationEvent",
@@ -74,9 +86,11 @@ __all__ = [
     "Personal",
     "PersonalData",
     "PersonalDataSettings",
+    "Policy",
     "Projection",
     "Publisher",
     "Query",
+    "RateLimit",
     "RawEvent",
     "ReadModel",
     "Receipt",
@@ -85,12 +99,14 @@ __all__ = [
     "Repository",
     "Request",
     "Retention",
+    "Retry",
     "Sender",
     "Snapshots",
     "Stage",
     "Strategy",
     "Subject",
     "SystemClock",
+    "Timeout",
     "UnitOfWork",
     "Value",
     "applies",

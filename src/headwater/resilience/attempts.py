@@ -1,0 +1,44 @@
+"""Which attempt is under way, and at what: known to whatever runs inside it."""
+
+from contextlib import AbstractContextManager
+from contextvars import ContextVar, Token
+from types import TracebackType
+from typing import Final
+
+attempt_number: Final[ContextVar[int]] = ContextVar("headwater_attempt", default=1)
+subject_key: Final[ContextVar[str | None]] = ContextVar("headwater_subject", default=None)
+
+
+def current_attempt() -> int:
+    """Return the number of the attempt under the innermost `Retry`: 1 the first, or without one."""
+    return attempt_number.get()
+
+
+def attempt_subject(key: str) -> AbstractContextManager[None]:
+    """Say that all calls in this block are tries at one thing, such as the handling of one event.
+
+    A circuit breaker then counts a failure of *key* once until it changes its state or *key*
+    succeeds, however often it is tried. The innermost block holds.
+    """
+    return _Subject(key)
+
+
+class _Subject(AbstractContextManager[None]):
+    __slots__ = ("_key", "_token")
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        self._token: Token[str | None] | None = None
+
+    def __enter__(self) -> None:
+        self._token = subject_key.set(self._key)
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._token is not None:
+            subject_key.reset(self._token)
+            self._token = None
