@@ -40,7 +40,10 @@ from headwater.testing.conformance.limits import LimitsConformance  # noqa: E402
 from headwater.testing.conformance.log import LogConformance  # noqa: E402
 from headwater.testing.conformance.restoration import RestorationConformance  # noqa: E402
 from headwater.testing.conformance.rows import RowsConformance  # noqa: E402
-from headwater.testing.conformance.storage import StorageConformance  # noqa: E402
+from headwater.testing.conformance.storage import (  # noqa: E402
+    SharedConformance,
+    StorageConformance,
+)
 from headwater.testing.conformance.suite import StorageSuite, UnsteadyClock  # noqa: E402
 
 __all__ = [
@@ -52,6 +55,7 @@ __all__ = [
     "LogConformance",
     "RestorationConformance",
     "RowsConformance",
+    "SharedConformance",
     "StorageConformance",
     "StorageSuite",
     "UnsteadyClock",

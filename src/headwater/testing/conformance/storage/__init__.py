@@ -11,6 +11,9 @@ from headwater.testing.conformance.storage.batches import BatchesConformance
 from headwater.testing.conformance.storage.cancellation import CancellationConformance
 from headwater.testing.conformance.storage.lifecycle import LifecycleConformance
 from headwater.testing.conformance.storage.races import RacesConformance
+from headwater.testing.conformance.storage.shared import SharedConformance
+
+__all__ = ["SharedConformance", "StorageConformance"]
 
 
 class StorageConformance(
