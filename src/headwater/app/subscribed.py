@@ -97,7 +97,7 @@ class Subscribed:
         rows = self._units.row_type(folds.model)
         consumer = ProjectionConsumer(projection, folds=folds, rows=rows, target=target)
         history = ReadModelHistory(
-            cls.__name__, consumer, subscription, log=self._around.storage, codec=self._codec
+            cls.__name__, consumer.folding, subscription, log=self._around.storage, codec=self._codec
         )
         self.histories.add(cls, folds.model, history)
         return self._runner(subscription, consumer, target, collection=rows.name)

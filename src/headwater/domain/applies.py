@@ -15,27 +15,39 @@ _ADVICE: Final = "Annotate it with the event: def _shipped(self, event: OrderShi
 
 
 class AppliesMark(NamedTuple):
-    """What was said in the decorator; `key` names the row an event belongs to (projections)."""
+    """What was said in the decorator: to which rows an event belongs (projections)."""
 
     key: Callable[[Any], object] | None = None
+    each: str | None = None
 
 
 @overload
 def applies(method: F, /) -> F: ...
 @overload
-def applies(*, key: Callable[[Any], object] | None = None) -> Callable[[F], F]: ...
 def applies(
-    method: F | None = None, /, *, key: Callable[[Any], object] | None = None
+    *, key: Callable[[Any], object] | None = None, each: str | None = None
+) -> Callable[[F], F]: ...
+def applies(
+    method: F | None = None,
+    /,
+    *,
+    key: Callable[[Any], object] | None = None,
+    each: str | None = None,
 ) -> F | Callable[[F], F]:
     """Mark a method that takes an event and changes state by it.
 
     The annotation of its first parameter after ``self`` says which events: a class, a base
     class or a union. Of several methods that fit, the one for the most specific class is
-    called. *key* is for projections: it gives the row's key where no field of the event does.
+    called.
+
+    *key* and *each* are for projections. *key* gives the row's key where no field of the event
+    does. *each* names an indexed field of the rows, where an event knows no row's key: it is
+    applied to each row that has in this field what the event has in the field of the same name,
+    or what *key* gives. There may be none.
     """
 
     def mark(marked: F) -> F:
-        setattr(marked, _MARK, AppliesMark(key))
+        setattr(marked, _MARK, AppliesMark(key, each))
         return marked
 
     return mark if method is None else mark(method)

@@ -1,13 +1,13 @@
 """Runs a projection: folds each partition's events into rows and commits them together."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Generic, TypeVar
 
 from headwater.domain.read_model import ReadModel
-from headwater.errors import ProjectionKeyError, RowMissingError
 from headwater.ports.changes import Changes, CheckpointMove, RowChange, RowGuard
 from headwater.ports.rows import Row
 from headwater.ports.storage import Storage
+from headwater.projections.folding import Folding, stored_rows
 from headwater.projections.projection import Folds, Projection
 from headwater.subscriptions.subscription import Arrival, Batch, Outcome, Worked
 from headwater.unit_of_work.row_type import RowType
@@ -25,16 +25,24 @@ class ProjectionConsumer(Generic[M]):
     def __init__(
         self, projection: Projection[M], *, folds: Folds, rows: RowType[M], target: Storage
     ) -> None:
-        self._projection, self._folds = projection, folds
+        self.folding = Folding(projection, folds, rows)
+        self._each = folds.each
         self._type, self._target = rows, target
         self._stored: Mapping[str, Row] = {}
+        self._last: dict[str, int] = {}
+
+    together = True
+    keyed_by_stream = False
 
     def key_of(self, arrival: Arrival) -> str:
-        """Return the key of the row that *arrival* belongs to."""
-        return self._folds.key_of(arrival)
+        """Return the key of the row that *arrival* belongs to; see `Folding.key_of`."""
+        return self.folding.key_of(arrival)
 
     async def prepare(self, arrivals: Sequence[Arrival]) -> None:
         """Read the rows that a page belongs to."""
+        if self._each:
+            self._stored = await stored_rows(self.folding, self._target, arrivals)
+            return
         keys = tuple({arrival.key: None for arrival in arrivals})
         self._stored = await self._target.get_rows(self._type.name, keys)
 
@@ -73,7 +81,7 @@ class ProjectionConsumer(Generic[M]):
                 changes = self._changes(rows)
             except _UnwritableRowError as unwritable:
                 # What made the row unwritable is its last event so far; stop before that one.
-                done = max(n for n in range(worked.done) if batch[n].key == unwritable.key)
+                done = self._last_of(batch[: worked.done], unwritable.key)
                 rows, _ = self._fold_all(_before(batch, done))
                 worked = Worked(done, unwritable.reason)
         return changes, worked
@@ -83,15 +91,37 @@ class ProjectionConsumer(Generic[M]):
         done = 0
         try:
             for arrival in batch:
-                key = arrival.key
-                rows[key] = self.fold(arrival, rows[key] if key in rows else self._row(key))
+                if self._each:
+                    self._fold_each(arrival, rows, done)
+                else:
+                    key = arrival.key
+                    before = rows[key] if key in rows else self._row(key)
+                    rows[key] = self.folding.fold(arrival, key, before)
                 done += 1
         except Exception as error:  # noqa: BLE001 - the end of a delivery: told in the status
             whole = _before(batch, done)
-            if len(whole) < done:
+            if self._each or len(whole) < done:
                 rows, _ = self._fold_all(whole)
             return rows, Worked(done, error)
         return rows, Worked(done)
+
+    def _fold_each(self, arrival: Arrival, rows: dict[str, M | None], number: int) -> None:
+        """Fold *arrival*, the one of *number* in its batch, into each row that it belongs to."""
+        for key in self.folding.keys_of(arrival, self._known_rows(rows)):
+            before = rows[key] if key in rows else self._row(key)
+            rows[key] = self.folding.fold(arrival, key, before)
+            self._last[key] = number
+
+    def _known_rows(self, rows: Mapping[str, M | None]) -> Iterator[M | None]:
+        yield from rows.values()
+        for key in self._stored.keys() - rows.keys():
+            yield self._row(key)
+
+    def _last_of(self, batch: Sequence[Arrival], key: str) -> int:
+        """Return the number of the last one in *batch* that has changed the row under *key*."""
+        if self._each:
+            return self._last[key]
+        return max(n for n, arrival in enumerate(batch) if arrival.key == key)
 
     def _changes(self, rows: Mapping[str, M | None]) -> tuple[RowChange, ...]:
         changes: list[RowChange] = []
@@ -112,29 +142,6 @@ class ProjectionConsumer(Generic[M]):
     def _row(self, key: str) -> M | None:
         stored = self._stored.get(key)
         return self._type.decode(stored) if stored is not None else None
-
-    def fold(self, arrival: Arrival, before: M | None) -> M | None:
-        """Return the row after *arrival*, which was *before*; None: there is none.
-
-        Raises:
-            RowMissingError: there was none, and the projection's method needs one.
-            ProjectionKeyError: the row has another key than the event's.
-        """
-        fold = self._folds[type(arrival.payload)]
-        if before is None and fold.row_required:
-            raise RowMissingError(
-                type(self._projection).__qualname__,
-                arrival.stored.type,
-                arrival.key,
-                arrival.stored.position,
-            )
-        event: Any = arrival.recorded if fold.recorded else arrival.payload
-        after: M | None = fold.function(self._projection, event, before)
-        if after is not None and self._type.key_of(after) != arrival.key:
-            raise ProjectionKeyError(
-                fold.name, expected=arrival.key, actual=self._type.key_of(after)
-            )
-        return after
 
 
 def _before(batch: Sequence[Arrival], failed: int) -> Sequence[Arrival]:

@@ -10,7 +10,7 @@ from headwater.clock import Moment, checked_moment
 from headwater.domain.read_model import ReadModel
 from headwater.errors import ConfigurationError, HistoryUnavailableError, LimitExceededError
 from headwater.ports.log import Log
-from headwater.projections.consumer import ProjectionConsumer
+from headwater.projections.folding import Folding
 from headwater.projections.projection import Projection
 from headwater.serialization.codec import EventCodec
 from headwater.subscriptions.start import position_at
@@ -35,13 +35,13 @@ class ReadModelHistory(Generic[M]):
     def __init__(
         self,
         name: str,
-        consumer: ProjectionConsumer[M],
+        folding: Folding[M],
         subscription: Subscription,
         *,
         log: Log,
         codec: EventCodec,
     ) -> None:
-        self._name, self._consumer, self._log, self._codec = name, consumer, log, codec
+        self._name, self._folding, self._log, self._codec = name, folding, log, codec
         self._takes = subscription.takes
         self._wanted = msgspec.structs.replace(subscription.wanted, archived=True)
 
@@ -56,10 +56,12 @@ class ReadModelHistory(Generic[M]):
             MomentError: *at* can't name a position or time.
         """
         text = key_text(key)
+        if self._folding.folds.each:
+            return (await self.rows(at=at)).get(text)
         row: M | None = None
         async for arrival in self._arrivals(at):
-            if arrival.key == text:
-                row = self._consumer.fold(arrival, row)
+            if self._folding.key_of(arrival) == text:
+                row = self._folding.fold(arrival, text, row)
         return row
 
     async def rows(self, *, at: Moment) -> Mapping[str, M]:
@@ -70,11 +72,12 @@ class ReadModelHistory(Generic[M]):
         """
         rows: dict[str, M] = {}
         async for arrival in self._arrivals(at):
-            row = self._consumer.fold(arrival, rows.get(arrival.key))
-            if row is not None:
-                rows[arrival.key] = row
-            else:
-                rows.pop(arrival.key, None)
+            for key in self._folding.keys_of(arrival, rows.values()):
+                row = self._folding.fold(arrival, key, rows.get(key))
+                if row is not None:
+                    rows[key] = row
+                else:
+                    rows.pop(key, None)
             if len(rows) > AS_OF_ROWS_MAX:
                 what = f"rows of {self._name} as of {at}"
                 raise LimitExceededError(what, limit=AS_OF_ROWS_MAX, actual=len(rows))
@@ -89,9 +92,7 @@ class ReadModelHistory(Generic[M]):
                     return
                 for part, payload in self._codec.read(stored):
                     if part.type in self._takes:
-                        arrival = Arrival(part, payload)
-                        arrival.key = self._consumer.key_of(arrival)
-                        yield arrival
+                        yield Arrival(part, payload)
             after = page.scanned_to
 
     async def _position(self, at: Moment) -> int:

@@ -9,11 +9,12 @@ from typing import Any, ClassVar, Final, Generic, TypeVar, Union, cast, get_args
 
 import msgspec
 
-from headwater.domain.applies import applies_methods, where_is
+from headwater.domain.applies import AppliesMark, applies_methods, where_is
 from headwater.domain.read_model import ReadModel, row_options
 from headwater.errors import UnknownEventError, WiringError, WiringFault
 from headwater.mediator.annotations import messages_in
-from headwater.subscriptions.subscription import PARTITIONS, Arrival
+from headwater.projections.happened import Happened
+from headwater.subscriptions.subscription import PARTITIONS
 from headwater.unit_of_work.row_type import key_text
 
 M = TypeVar("M", bound=ReadModel)
@@ -31,20 +32,38 @@ class Projection(Generic[M]):
     A method gets an event (or ``Recorded[OrderPlaced]``) and the row it belongs to, and returns
     the row as it is afterwards, or None to delete it. Where `row` can't be None, a missing row
     is an error. The row's key is the event's field of the same name as the read model's key, or
-    what ``@applies(key=function)`` returns for the event.
+    what ``@applies(key=function)`` returns for the event. Events of any number of streams may
+    belong to one row.
+
+    An event that knows a row by something else than its key is applied to each row that has it:
+    ``@applies(each="customer_id")``. What row an event meets then depends on all events before
+    it, so such a projection has one partition.
 
     In the class header, `partitions` says how many run side by side (stored when the
-    projection first runs, then fixed) and `name` replaces the derived name.
+    projection first runs, then fixed) and `name` replaces the derived name. `version` is counted
+    up when the code computes other rows than before: they are then built anew, beside those that
+    are live, and come into use by a switch. With ``inline=True`` rows are not computed from the
+    log but by the unit of work that appends the events, and are committed together with them.
     """
 
     partitions: ClassVar[int] = PARTITIONS
     projection_name: ClassVar[str | None] = None
+    version: ClassVar[int] = 1
+    inline: ClassVar[bool] = False
 
     def __init_subclass__(
-        cls, *, name: str | None = None, partitions: int | None = None, **further: Any
+        cls,
+        *,
+        name: str | None = None,
+        partitions: int | None = None,
+        version: int = 1,
+        inline: bool = False,
+        **further: Any,
     ) -> None:
         super().__init_subclass__(**further)
-        cls.projection_name = name
+        if version < 1:
+            raise ValueError(f"{cls.__qualname__}: a version is 1 or more, not {version}")
+        cls.projection_name, cls.version, cls.inline = name, version, inline
         if partitions is not None:
             cls.partitions = partitions
 
@@ -71,7 +90,11 @@ def model_of(projection: type[Projection[M]]) -> type[M]:
 
 
 class Fold(msgspec.Struct, frozen=True):
-    """One method: what it is called with, and for which events."""
+    """One method: what it is called with, and for which events.
+
+    `key` gives the key of the event's row; where the method is for each row that has a value in
+    the field `each`, it gives that value.
+    """
 
     function: Callable[[Any, Any, Any], Any]
     name: str
@@ -79,6 +102,11 @@ class Fold(msgspec.Struct, frozen=True):
     recorded: bool
     row_required: bool
     key: Callable[[Any], object]
+    each: str | None = None
+
+    def taken(self, event: Happened) -> Any:
+        """Return what the method is called with for *event*."""
+        return event.recorded if self.recorded else event.payload
 
 
 class Folds(dict[type, Fold]):
@@ -98,7 +126,7 @@ class Folds(dict[type, Fold]):
         methods = applies_methods(projection)
         for method in methods:
             try:
-                fold = _fold(method.function, method.mark.key, self.model)
+                fold = _fold(method.function, method.mark, self.model)
             except WiringError as error:
                 faults += error.faults
                 continue
@@ -111,8 +139,46 @@ class Folds(dict[type, Fold]):
             where = f"{projection.__module__}.{projection.__qualname__}"
             problem = f"{projection.__qualname__} has no @applies method."
             faults.append(WiringFault(problem, where=where, advice=_ADVICE))
+        self.each = any(fold.each is not None for fold in self._by_event.values())
+        faults += self._header_faults()
         if faults:
             raise WiringError(faults)
+
+    def _header_faults(self) -> list[WiringFault]:
+        """Return where the class header and the methods don't go together."""
+        owner = self._owner
+        where = f"{owner.__module__}.{owner.__qualname__}"
+        faults: list[WiringFault] = []
+        if self.each and (owner.inline or owner.partitions != 1):
+            problem = f"{owner.__qualname__} has a method for each row that has a value"
+            faults.append(
+                WiringFault(
+                    f"{problem}, so it can't be computed inline."
+                    if owner.inline
+                    else f"{problem}, so its events can't be worked side by side.",
+                    where=where,
+                    advice="Leave inline= away."
+                    if owner.inline
+                    else f"Write: class {owner.__name__}(Projection[…], partitions=1).",
+                )
+            )
+        if owner.inline:
+            faults += [
+                WiringFault(
+                    f"{fold.name} takes the record of its event, which has no position yet "
+                    f"where {owner.__qualname__} is computed inline.",
+                    where=where_is(fold.function),
+                    advice="Take the bare event, or leave inline= away.",
+                )
+                for fold in self.folds
+                if fold.recorded
+            ]
+        return faults
+
+    @property
+    def folds(self) -> tuple[Fold, ...]:
+        """The methods, each once."""
+        return tuple({id(fold): fold for fold in self._by_event.values()}.values())
 
     @property
     def events(self) -> tuple[type, ...]:
@@ -126,19 +192,17 @@ class Folds(dict[type, Fold]):
                 return fold
         raise UnknownEventError(self._owner.__qualname__, event.__qualname__)
 
-    def key_of(self, arrival: Arrival) -> str:
-        """Return the key of the row that *arrival* belongs to.
+    def key_of(self, event: Happened) -> str:
+        """Return the key of the row that *event* belongs to.
 
         Raises:
             ValueError: it is empty or of a type that can't be a key.
         """
-        fold = self[type(arrival.payload)]
-        return key_text(fold.key(arrival.recorded if fold.recorded else arrival.payload))
+        fold = self[type(event.payload)]
+        return key_text(fold.key(fold.taken(event)))
 
 
-def _fold(
-    function: Callable[..., Any], key: Callable[[Any], object] | None, model: type[ReadModel]
-) -> Fold:
+def _fold(function: Callable[..., Any], mark: AppliesMark, model: type[ReadModel]) -> Fold:
     name, where = function.__qualname__, where_is(function)
     parameters = list(inspect.signature(function).parameters)
     try:
@@ -152,17 +216,24 @@ def _fold(
     if [member for member in members if member is not NoneType] != [model]:
         problem = f"{name} takes a row of {row}, but the projection is of {model.__name__}."
         raise WiringError([WiringFault(problem, where=where, advice=_ADVICE)])
+    options = row_options(model)
+    if mark.each is not None and mark.each not in (*options.indexed, *options.unique):
+        problem = f"{name} is for each row by {mark.each!r}, which {model.__name__} does not index."
+        advice = f"Write: class {model.__name__}(ReadModel, key=…, indexed=({mark.each!r},))."
+        raise WiringError([WiringFault(problem, where=where, advice=advice)])
+    field = mark.each or options.key
     return Fold(
         function,
         name,
         events,
         recorded,
         NoneType not in members,
-        key or _key_by_field(name, where, events, row_options(model).key, recorded=recorded),
+        mark.key or _value_of_field(name, where, events, field, recorded=recorded),
+        mark.each,
     )
 
 
-def _key_by_field(
+def _value_of_field(
     name: str, where: str, events: tuple[type, ...], field: str, *, recorded: bool
 ) -> Callable[[Any], object]:
     missing = [event.__name__ for event in events if not _has_field(event, field)]

@@ -10,10 +10,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Generic, TypeGuard, TypeVar
 from uuid import UUID
 
+import msgspec
+
 from headwater.domain.read_model import ReadModel
-from headwater.errors import ProjectionKeyError, RowMissingError
 from headwater.ids import derived_id
 from headwater.metadata import NO_HEADERS, Recorded
+from headwater.projections.folding import Folding
 from headwater.projections.projection import Folds, Projection
 from headwater.serialization.codec import EventCodec
 from headwater.serialization.names import kebab_case
@@ -87,33 +89,34 @@ class ProjectionScenario(Generic[M]):
         Bare ones stand in the log at positions 1, 2, 3 …, where a method asks for that. The
         events before one that fails have had their effect.
         """
-        rows, projection = dict(self._rows), self._projection()
+        rows, folding = dict(self._rows), Folding(self._projection(), self._folds, self._type)
         error: Exception | None = None
         try:
             for position, event in enumerate(events, 1):
                 whole = event if _is_recorded(event) else recorded(event, position=position)
-                self._fold(projection, rows, whole)
+                self._fold(folding, rows, whole)
         except Exception as raised:  # noqa: BLE001 - the outcome answers for it
             error = raised
         return ProjectionOutcome(self._projection.__name__, rows, error, self._type.key_of)
 
-    def _fold(self, projection: Projection[M], rows: dict[str, M], event: Recorded[Any]) -> None:
+    def _fold(self, folding: Folding[M], rows: dict[str, M], event: Recorded[Any]) -> None:
         """Do with *rows* what `ProjectionConsumer` does with stored ones."""
-        fold = self._folds[type(event.payload)]
-        taken = event if fold.recorded else event.payload
-        key = key_text(fold.key(taken))
-        before = rows.get(key)
-        if before is None and fold.row_required:
-            name = self._projection.__qualname__
-            raise RowMissingError(name, event.type, key, event.position)
-        after: M | None = fold.function(projection, taken, before)
-        if after is None:
-            rows.pop(key, None)
-            return
-        if self._type.key_of(after) != key:
-            raise ProjectionKeyError(fold.name, expected=key, actual=self._type.key_of(after))
-        self._type.written(after, expected=None)
-        rows[key] = after
+        given = _Given(event.payload, event, event)
+        for key in folding.keys_of(given, rows.values()):
+            after = folding.fold(given, key, rows.get(key))
+            if after is None:
+                rows.pop(key, None)
+                continue
+            self._type.written(after, expected=None)
+            rows[key] = after
+
+
+class _Given(msgspec.Struct, frozen=True):
+    """An event of a test, which has what its record says."""
+
+    payload: object
+    recorded: Recorded[Any]
+    stored: Recorded[Any]
 
 
 def _is_recorded(event: object) -> TypeGuard[Recorded[Any]]:

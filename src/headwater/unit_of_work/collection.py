@@ -3,12 +3,16 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
+import msgspec
+
 from headwater.domain.read_model import ReadModel
 from headwater.errors import LimitExceededError, UnitOfWorkError
+from headwater.operations.projections.generations import MOVED_KEY
 from headwater.ports.changes import RowChange
-from headwater.ports.rows import Comparison, Rows
+from headwater.ports.rows import Comparison
+from headwater.unit_of_work.live_rows import LiveRows
 from headwater.unit_of_work.pending_rows import PendingRows
-from headwater.unit_of_work.row_type import Filter, Key, RowType, key_text
+from headwater.unit_of_work.row_type import Filter, Key, key_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,18 +30,20 @@ class Collection(Generic[M]):
     What was read by `get` is compared at the commit, and a difference reruns the handler.
     """
 
-    def __init__(self, type: RowType[M], rows: Rows, pending: PendingRows | None) -> None:
-        self._type, self._rows, self._pending = type, rows, pending
+    def __init__(self, rows: LiveRows[M], pending: PendingRows | None) -> None:
+        self._type, self._rows, self._pending = rows.type, rows, pending
 
     async def get(self, key: Key) -> M | None:
         """Return the row under *key*, None if there is none."""
         text = key_text(key)
-        written = self._pending.pending(self._type.name, text) if self._pending else None
+        pending = self._pending
+        written = pending.pending(self._rows.collection, text) if pending else None
         if written is not None:
             return self._type.decode_data(written.data) if written.data is not None else None
-        row = (await self._rows.get_rows(self._type.name, (text,))).get(text)
-        if self._pending is not None:
-            self._pending.was_read(self._type.name, text, row.version if row else 0)
+        collection, row = await self._rows.get(text)
+        if pending is not None:
+            pending.was_read(collection, text, row.version if row else 0)
+            self._stays_live(pending, collection)
         return self._type.decode(row) if row else None
 
     async def find(
@@ -66,7 +72,7 @@ class Collection(Generic[M]):
             limit=FIND_ROWS_MAX + 1 if limit is None else limit,
             offset=offset,
         )
-        found = await self._rows.find_rows(self._type.name, query)
+        found = await self._rows.find(query)
         if limit is None and len(found) > FIND_ROWS_MAX:
             raise LimitExceededError(
                 f"{self._type.model.__name__} rows found without a limit (give limit= and offset=)",
@@ -77,8 +83,7 @@ class Collection(Generic[M]):
 
     async def count(self, *filters: Filter, **equal: Any) -> int:
         """Return how many committed rows meet all conditions."""
-        conditions = self._type.conditions((*filters, *_equalities(equal)))
-        return await self._rows.count_rows(self._type.name, conditions)
+        return await self._rows.count(self._type.conditions((*filters, *_equalities(equal))))
 
     def put(self, row: M) -> None:
         """Write *row* under its key when the unit of work commits.
@@ -86,11 +91,22 @@ class Collection(Generic[M]):
         Raises:
             UnitOfWorkError: outside a unit of work, or in one that only reads.
         """
-        self._writer().write(self._type.written(row, expected=None))
+        self._write(self._type.written(row, expected=None))
 
     def delete(self, key: Key) -> None:
         """Delete the row under *key*, if there is one, when the unit of work commits."""
-        self._writer().write(RowChange(self._type.name, key_text(key), None))
+        self._write(RowChange(self._type.name, key_text(key), None))
+
+    def _write(self, change: RowChange) -> None:
+        writer, collection = self._writer(), self._rows.collection
+        if collection != change.collection:
+            change = msgspec.structs.replace(change, collection=collection)
+        writer.write(change)
+        self._stays_live(writer, collection)
+
+    def _stays_live(self, pending: PendingRows, collection: str) -> None:
+        if self._rows.computed:
+            pending.was_read(collection, MOVED_KEY, 0)
 
     def _writer(self) -> PendingRows:
         if self._pending is None:

@@ -2,6 +2,7 @@
 
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from datetime import date
 from enum import Enum
 from typing import Any, Generic, TypeVar, cast
@@ -11,6 +12,7 @@ import msgspec
 
 from headwater.domain.read_model import ReadModel, row_options
 from headwater.errors import ConfigurationError
+from headwater.operations.projections.generations import MOVED_KEY
 from headwater.ports.changes import RowChange
 from headwater.ports.rows import CollectionSpec, Comparison, Condition, IndexedField, Row, RowQuery
 from headwater.serialization.codec import EventCodec
@@ -35,6 +37,8 @@ def key_text(key: object) -> str:
     if isinstance(key, str):
         if not key:
             raise ValueError("an empty text can't be the key of a row")
+        if key == MOVED_KEY:
+            raise ValueError(f"{key!r} can't be the key of a row: it is the library's own")
         return key
     if isinstance(key, date):
         return key.isoformat()
@@ -140,6 +144,12 @@ class RowType(Generic[M]):
     def name(self) -> str:
         """The collection's name."""
         return self.spec.name
+
+    def in_collection(self, name: str) -> "RowType[M]":
+        """Return how the same rows are stored in the collection *name*."""
+        moved = copy(self)
+        moved.spec = msgspec.structs.replace(self.spec, name=name)
+        return moved
 
     def key_of(self, row: M) -> str:
         """Return the text that *row* is kept under."""

@@ -8,13 +8,16 @@ from headwater.clock import Clock, SystemClock
 from headwater.domain.aggregate import Aggregate
 from headwater.domain.decider import Decider
 from headwater.domain.read_model import ReadModel
+from headwater.errors import ConflictError, RowConflictError
 from headwater.messages import options_of
+from headwater.operations.projections.generations import MOVED_KEY
 from headwater.ports.rows import CollectionSpec
 from headwater.ports.storage import Storage
 from headwater.serialization.codec import EventCodec
 from headwater.serialization.personal.personal_data import PersonalData
 from headwater.unit_of_work.aggregate_type import AggregateType
 from headwater.unit_of_work.decider_type import DeciderType
+from headwater.unit_of_work.live_rows import LiveRows
 from headwater.unit_of_work.row_type import RowType
 from headwater.unit_of_work.snapshot_rows import SnapshotRows
 from headwater.unit_of_work.snapshot_taking import StreamSources
@@ -35,14 +38,17 @@ class StoredTypes:
         clock: Clock | None = None,
         context_of: Callable[[type], str] = lambda _: "app",
         elsewhere: Mapping[type[ReadModel], Storage] | None = None,
+        computed: Collection[type[ReadModel]] = (),
     ) -> None:
         self.storage, self.codec = storage, codec
         self.clock: Clock = clock or SystemClock()
         self._context_of = context_of
         self._elsewhere = dict(elsewhere or {})
+        self._computed = frozenset(computed)
         self._aggregate_types: dict[type, AggregateType[Any]] = {}
         self._decider_types: dict[int, DeciderType[Any, Any, Any]] = {}
         self._row_types: dict[type, RowType[Any]] = {}
+        self._live_rows: dict[type, LiveRows[Any]] = {}
         self._snapshots = SnapshotRows(storage)
         self._snapshot_writer = SnapshotWriter()
         self._sources = StreamSources(
@@ -82,6 +88,23 @@ class StoredTypes:
             )
         return cast("RowType[M]", known)
 
+    def live_rows(self, model: type[M]) -> LiveRows[M]:
+        """Return what reads the rows of *model* where they are now."""
+        known = self._live_rows.get(model)
+        if known is None:
+            known = self._live_rows[model] = LiveRows(
+                self.row_type(model), self.storage_of(model), computed=model in self._computed
+            )
+        return cast("LiveRows[M]", known)
+
+    async def look_again(self, conflict: ConflictError) -> None:
+        """Find rows anew if *conflict* says that they have moved to another collection."""
+        if not isinstance(conflict, RowConflictError) or conflict.key != MOVED_KEY:
+            return
+        for rows in self._live_rows.values():
+            if rows.collection == conflict.collection:
+                await rows.look()
+
     def storage_of(self, model: type[ReadModel]) -> Storage:
         """Return the storage that holds the rows of *model*."""
         return self._elsewhere.get(model, self.storage)
@@ -116,15 +139,10 @@ class StoredTypes:
             spec = self.aggregate_type(cls).spec
             if spec is not None:
                 here.append(spec)
-        by_storage: dict[int, tuple[Storage, list[CollectionSpec]]] = {
-            id(self.storage): (self.storage, here)
-        }
+        if here:
+            await self.storage.prepare_collections(here)
         for model in models:
-            storage = self.storage_of(model)
-            by_storage.setdefault(id(storage), (storage, []))[1].append(self.row_type(model).spec)
-        for storage, specs in by_storage.values():
-            if specs:
-                await storage.prepare_collections(specs)
+            await self.live_rows(model).look()
 
 
 def _follow(personal: PersonalData, types: "StoredTypes") -> None:

@@ -67,7 +67,7 @@ class UnitOfWork(Collecting):
         """Return the rows of *model*; written in this unit where they live with the log."""
         storage = self._units.storage_of(model)
         rows = self.rows if storage is self._units.storage else None
-        return Collection(self._units.row_type(model), storage, rows)
+        return Collection(self._units.live_rows(model), rows)
 
     async def decide(
         self, decider: Decider[C, S, E], id: UUID | str | int, command: C

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from typing import Final, Generic, TypeVar
 from uuid import UUID
@@ -59,7 +59,8 @@ class Units(StoredTypes):
     """Makes units of work on *storage*.
 
     `context_of` names the bounded context of a class. Read models named in `elsewhere` live in
-    a storage of their own, where handlers can read them, not write them.
+    a storage of their own, where handlers can read them, not write them. Those in `computed` are
+    the rows of projections.
     """
 
     def __init__(
@@ -70,11 +71,17 @@ class Units(StoredTypes):
         clock: Clock | None = None,
         context_of: Callable[[type], str] = lambda _: "app",
         elsewhere: Mapping[type[ReadModel], Storage] | None = None,
+        computed: Collection[type[ReadModel]] = (),
         conflict_reruns_max: int = CONFLICT_RERUNS_MAX,
         on_error: Callable[[str, Exception], None] | None = None,
     ) -> None:
         super().__init__(
-            storage, codec=codec, clock=clock, context_of=context_of, elsewhere=elsewhere
+            storage,
+            codec=codec,
+            clock=clock,
+            context_of=context_of,
+            elsewhere=elsewhere,
+            computed=computed,
         )
         self._conflict_reruns_max = conflict_reruns_max
         self._on_error = on_error
@@ -175,6 +182,7 @@ class Units(StoredTypes):
                 ):
                     raise
                 reruns += 1
+                await self.look_again(error)
                 place = self._lines.place_for(error)
             else:
                 await self.call_back(unit)

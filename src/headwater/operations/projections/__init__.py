@@ -1,0 +1,1 @@
+"""What operators do with projections: build them beside the live one, compare, switch, drop."""
