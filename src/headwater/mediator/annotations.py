@@ -1,31 +1,64 @@
 """Annotations: the message classes that one names, and how it is shown to people."""
 
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+import msgspec
 
 from headwater.mediator.matching import is_protocol, is_runtime_protocol
 from headwater.metadata import Recorded
+
+
+class NamedMessages(msgspec.Struct, frozen=True):
+    """The message classes and Protocols that an annotation names, ``object`` for any.
+
+    `recorded`: it asks for them as `Recorded`. `single`: it takes one at a time; `many`: it takes
+    a list of them.
+    """
+
+    classes: tuple[type, ...] = ()
+    recorded: bool = False
+    single: bool = True
+    many: bool = False
 
 
 def messages_in(annotation: Any) -> tuple[tuple[type, ...], bool]:
     """Return the message classes that *annotation* names, and whether it wraps in `Recorded`.
 
     Raises:
+        ValueError: it names something that can't be one message; the text continues a sentence.
+    """
+    named = named_messages(annotation)
+    if named.many:
+        raise ValueError("which is a list")
+    return named.classes, named.recorded
+
+
+def named_messages(annotation: Any) -> NamedMessages:
+    """Return the messages that *annotation* names, one or a list of them.
+
+    Raises:
         ValueError: it names something that can't be a message; the text continues a sentence.
     """
     found: list[type] = []
     wrapped: set[bool] = set()
+    many: set[bool] = set()
     for part in _parts(annotation):
-        inner = [part]
-        recorded = get_origin(part) is Recorded or part is Recorded
-        if recorded:
-            inner = list(_parts(get_args(part)[0])) if get_args(part) else [object]
-        wrapped.add(recorded)
-        found += [_message_class(candidate) for candidate in inner]
+        is_list = get_origin(part) in (list, Sequence)
+        many.add(is_list)
+        for member in _parts(get_args(part)[0]) if is_list else (part,):
+            recorded = get_origin(member) is Recorded or member is Recorded
+            wrapped.add(recorded)
+            inner = [member]
+            if recorded:
+                inner = list(_parts(get_args(member)[0])) if get_args(member) else [object]
+            found += [_message_class(candidate) for candidate in inner]
     if len(wrapped) > 1:
         raise ValueError("which mixes Recorded[…] with bare messages")
-    return tuple(dict.fromkeys(found)), wrapped == {True}
+    return NamedMessages(
+        tuple(dict.fromkeys(found)), wrapped == {True}, False in many, True in many
+    )
 
 
 def _message_class(candidate: Any) -> type:

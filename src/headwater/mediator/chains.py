@@ -5,6 +5,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
+from headwater.mediator.annotations import NamedMessages
 from headwater.mediator.injection import CallPlan
 from headwater.mediator.matching import is_protocol, stands_for
 from headwater.mediator.registrations import Stage
@@ -32,11 +33,22 @@ class BehaviourPlan(msgspec.Struct, frozen=True, eq=False):
     """A behaviour, the messages it applies to, and its place among the others."""
 
     call: CallPlan
-    patterns: tuple[type, ...]
+    named: NamedMessages
     when: Callable[[type], bool] | None
     stage: Stage
     order: int
     sequence: int
+
+    @property
+    def patterns(self) -> tuple[type, ...]:
+        """The classes and Protocols of the messages that it stands around."""
+        return self.named.classes
+
+    def takes(self, *, many: bool) -> bool:
+        """Return whether it can be given one message, or with *many* a list of them."""
+        if object in self.named.classes:
+            return True
+        return self.named.many if many else self.named.single
 
     def applies_to(self, message_type: type) -> bool:
         """Return whether this stands around messages of exactly *message_type*."""
@@ -60,8 +72,28 @@ def chosen(
     behaviours: Iterable[BehaviourPlan], stage: Stage, message_type: type
 ) -> list[BehaviourPlan]:
     """Return those of *stage* that apply to *message_type*, outermost first."""
-    fitting = [b for b in behaviours if b.stage is stage and b.applies_to(message_type)]
-    return sorted(fitting, key=lambda behaviour: (behaviour.order, behaviour.sequence))
+    return _ordered(
+        b
+        for b in behaviours
+        if b.stage is stage and b.takes(many=False) and b.applies_to(message_type)
+    )
+
+
+def chosen_for_lists(
+    behaviours: Iterable[BehaviourPlan], patterns: Sequence[type]
+) -> list[BehaviourPlan]:
+    """Return those around deliveries that take lists, and might apply to one of *patterns*."""
+    return _ordered(
+        b
+        for b in behaviours
+        if b.stage is Stage.DELIVERY
+        and b.takes(many=True)
+        and any(b.might_apply_to(pattern) for pattern in patterns)
+    )
+
+
+def _ordered(behaviours: Iterable[BehaviourPlan]) -> list[BehaviourPlan]:
+    return sorted(behaviours, key=lambda behaviour: (behaviour.order, behaviour.sequence))
 
 
 def chain(behaviours: Sequence[Around], call: Call) -> Call:

@@ -12,11 +12,15 @@ from headwater.mediator.scopes import Call
 
 
 class DeliveryPlan(msgspec.Struct, frozen=True, eq=False):
-    """One function or method that takes events; `recorded` if it asks for `Recorded` ones."""
+    """One function or method that takes events, a list of them if `many`.
+
+    `recorded` if it asks for `Recorded` ones.
+    """
 
     call: CallPlan
     patterns: tuple[type, ...]
     recorded: bool
+    many: bool = False
 
 
 class Delivered(Protocol):
@@ -44,14 +48,31 @@ class Deliverer:
         name: str,
         plans: Sequence[DeliveryPlan],
         compose: Callable[[DeliveryPlan, type], Call],
+        compose_list: Callable[[DeliveryPlan], Call],
     ) -> None:
         self._name, self._plans, self._compose = name, plans, compose
+        self._compose_list = compose_list
         self._calls: dict[type, tuple[Call, bool]] = {}
+        self._list_call: Call | None = None
 
     @property
     def messages(self) -> tuple[type, ...]:
         """The classes and Protocols that the handler names."""
         return tuple(dict.fromkeys(cls for plan in self._plans for cls in plan.patterns))
+
+    @property
+    def takes_lists(self) -> bool:
+        """Whether it takes a list of events, by `hand_over_list`, instead of one at a time."""
+        return any(plan.many for plan in self._plans)
+
+    @property
+    def dependencies(self) -> frozenset[Any]:
+        """The annotations of all that it asks for besides events."""
+        return frozenset(
+            dependency.annotation
+            for plan in self._plans
+            for dependency in plan.call.signature.dependencies
+        )
 
     def __call__(self, event: Delivered, /) -> Coroutine[Any, Any, Any]:
         """Hand over *event*; await the handler.
@@ -63,6 +84,12 @@ class Deliverer:
         event_type = type(payload)
         call, recorded = self._calls.get(event_type) or self._call(event_type)
         return call(event.recorded if recorded else event.payload)
+
+    def hand_over_list(self, events: Sequence[Delivered], /) -> Coroutine[Any, Any, Any]:
+        """Hand over *events* at once, to a handler that takes lists; await it."""
+        [plan] = self._plans
+        call = self._list_call = self._list_call or self._compose_list(plan)
+        return call([event.recorded if plan.recorded else event.payload for event in events])
 
     def _call(self, event_type: type) -> tuple[Call, bool]:
         plan = self._nearest(event_type)

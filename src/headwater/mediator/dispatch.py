@@ -10,7 +10,13 @@ import msgspec
 from headwater.errors import HandlerNotFoundError, NotPublishableError
 from headwater.mediator.background import Background
 from headwater.mediator.calls import AsyncFunction, build
-from headwater.mediator.chains import INSIDE_UNIT_OF_WORK, BehaviourPlan, chain, chosen
+from headwater.mediator.chains import (
+    INSIDE_UNIT_OF_WORK,
+    BehaviourPlan,
+    chain,
+    chosen,
+    chosen_for_lists,
+)
 from headwater.mediator.deliveries import Deliverer, DeliveryPlan
 from headwater.mediator.injection import CallPlan, Constants
 from headwater.mediator.planning import ListenerPlan
@@ -90,7 +96,7 @@ class Dispatch:
         outside = [b for b in around if b.order < INSIDE_UNIT_OF_WORK]
 
         def make() -> Call:
-            call = chain(self._built(inside), self._build(plan))
+            call = self._attempted(chain(self._built(inside), self._build(plan)), plan, inside)
             if self._transactions is not None:
                 call = self._transactions.unit_around(call, request_type)
             return chain(self._built(outside), call)
@@ -168,6 +174,7 @@ class Dispatch:
     ) -> Call:
         name = listener.call.signature.name
         call = chain(self._built(behaviours), self._build(listener.call))
+        call = self._attempted(call, listener.call, behaviours)
         if strategy in _TOGETHER:
             call = self._apart(call, [listener.call, *_plans(behaviours)])
         own = _own_strategy(listener, strategy)
@@ -213,7 +220,12 @@ class Dispatch:
             call = chain(self._built(around), self._build(plan.call))
             return self._apart(call, [plan.call, *_plans(around)])
 
-        return Deliverer(name_of(registration.target), plans, compose)
+        def compose_list(plan: DeliveryPlan) -> Call:
+            around = chosen_for_lists(self._wiring.behaviours, plan.patterns)
+            call = chain(self._built(around), self._build(plan.call))
+            return self._apart(call, [plan.call, *_plans(around)])
+
+        return Deliverer(name_of(registration.target), plans, compose, compose_list)
 
     # ------------------------------------------------------------------------- composing
 
@@ -222,6 +234,17 @@ class Dispatch:
         if self._scopes is None or not any(plan.scoped for plan in plans):
             return call
         return self._scopes.apart(call)
+
+    def _attempted(self, call: Call, plan: CallPlan, behaviours: Iterable[BehaviourPlan]) -> Call:
+        """Return *call* of *plan*, with *behaviours*, under the policy that *plan* may have."""
+        policy = plan.policy
+        if policy is None:
+            return call
+        # What was made for an attempt that failed must not reach the next.
+        call = self._apart(call, [plan, *_plans(behaviours)])
+        if self._transactions is None:
+            return lambda message: policy.call(call, message)
+        return self._transactions.attempts_of(call, policy, plan.signature.name)
 
     def _build(self, plan: CallPlan) -> AsyncFunction:
         return build(plan, self._constants, threads=self._threads, scopes=self._scopes)

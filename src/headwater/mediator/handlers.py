@@ -17,6 +17,7 @@ from headwater.mediator.registrations import (
     Strategy,
 )
 from headwater.mediator.signatures import place
+from headwater.unit_of_work.attempts import AttemptPolicy
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -44,18 +45,31 @@ class Handlers:
     @overload
     def handler(self, target: T, /) -> T: ...
     @overload
-    def handler(self, /, *, inline: bool = False) -> Callable[[T], T]: ...
-    def handler(self, target: Any = None, /, *, inline: bool = False) -> Any:
+    def handler(
+        self, /, *, policy: AttemptPolicy | None = None, inline: bool = False
+    ) -> Callable[[T], T]: ...
+    def handler(
+        self,
+        target: Any = None,
+        /,
+        *,
+        policy: AttemptPolicy | None = None,
+        inline: bool = False,
+    ) -> Any:
         """Register the one handler of the request type that its first parameter names.
 
         A function, or a class whose ``handle…`` methods take requests and whose constructor
         takes dependencies. A ``def`` runs in a worker thread unless *inline*; an async
         generator answers `Mediator.stream`.
+
+        *policy* stands around each attempt, which is the handler with its behaviours of order 0
+        and above, in a unit of work of its own; what failed attempts collected is dropped. The
+        commit comes after it, and a conflict runs all of it again.
         """
         site = call_site()
 
         def register(target: T) -> T:
-            self.handlers.append(HandlerRegistration(target, site, inline))
+            self.handlers.append(HandlerRegistration(target, site, inline, policy))
             return target
 
         return register if target is None else register(target)
@@ -70,6 +84,7 @@ class Handlers:
         strategy: Strategy | None = None,
         after_commit: bool = False,
         order: int = 0,
+        policy: AttemptPolicy | None = None,
         inline: bool = False,
     ) -> Callable[[T], T]: ...
     def on(
@@ -80,6 +95,7 @@ class Handlers:
         strategy: Strategy | None = None,
         after_commit: bool = False,
         order: int = 0,
+        policy: AttemptPolicy | None = None,
         inline: bool = False,
     ) -> Any:
         """Register a handler of published messages, of a class, a union, or a Protocol.
@@ -87,7 +103,8 @@ class Handlers:
         Handlers of base classes get what derives from them. They run by *order*, lowest first,
         then as registered. *strategy* can isolate this one handler or put it in the background;
         with *after_commit* it waits for the commit of the unit of work around the publish, and
-        its failures are reported. A ``def`` runs in a worker thread unless *inline*.
+        its failures are reported. A ``def`` runs in a worker thread unless *inline*. *policy*
+        stands around it as around a `handler`.
 
         Raises:
             ConfigurationError: *strategy* says how several handlers run together.
@@ -97,7 +114,9 @@ class Handlers:
 
         def register(target: T) -> T:
             self.listeners.append(
-                ListenerRegistration(target, site, strategy, after_commit, order, inline)
+                ListenerRegistration(
+                    target, site, strategy, after_commit, order, inline, policy=policy
+                )
             )
             return target
 

@@ -15,17 +15,18 @@ from headwater.mediator.registrations import (
     Strategy,
 )
 from headwater.mediator.scanning import mark
+from headwater.unit_of_work.attempts import AttemptPolicy
 
 T = TypeVar("T", bound=Callable[..., Any])
 
 
-def handles(*, inline: bool = False) -> Callable[[T], T]:
+def handles(*, policy: AttemptPolicy | None = None, inline: bool = False) -> Callable[[T], T]:
     """Mark a handler of requests; see `Handlers.handler`."""
 
     site = call_site()
 
     def apply(table: Handlers, target: Any) -> None:
-        table.handlers.append(HandlerRegistration(target, site, inline))
+        table.handlers.append(HandlerRegistration(target, site, inline, policy))
 
     return lambda target: mark(target, apply)
 
@@ -35,6 +36,7 @@ def hears(
     strategy: Strategy | None = None,
     after_commit: bool = False,
     order: int = 0,
+    policy: AttemptPolicy | None = None,
     inline: bool = False,
 ) -> Callable[[T], T]:
     """Mark a handler of published messages; see `Handlers.on`.
@@ -47,7 +49,7 @@ def hears(
 
     def apply(table: Handlers, target: Any) -> None:
         table.listeners.append(
-            ListenerRegistration(target, site, strategy, after_commit, order, inline)
+            ListenerRegistration(target, site, strategy, after_commit, order, inline, policy=policy)
         )
 
     return lambda target: mark(target, apply)

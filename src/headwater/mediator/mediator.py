@@ -14,14 +14,14 @@ from headwater.mediator.handlers import Handlers, call_site, check_own_strategy
 from headwater.mediator.injection import Injector, Resolver
 from headwater.mediator.limits import DEFAULT_LIMITS, Limits
 from headwater.mediator.lookup import Lookup, send_in_context
-from headwater.mediator.own_values import context_value, scopes_of
+from headwater.mediator.own_values import context_value, scopes_of, unit_values
 from headwater.mediator.registrations import DeliveryRegistration, ListenerRegistration, Strategy
 from headwater.mediator.scopes import Call
 from headwater.mediator.sending import Publisher, Receipt, Sender, Sending
 from headwater.mediator.strategies import failures_of
 from headwater.mediator.streaming import Ended, Stream, items_of, nothing_more
 from headwater.mediator.threads import WorkerThreads
-from headwater.mediator.transactions import Transactions, unit_values
+from headwater.mediator.transactions import Transactions
 from headwater.mediator.wiring import Wiring
 from headwater.messages import Request
 from headwater.metadata import CURRENT_CONTEXT, CausedContext, MessageContext

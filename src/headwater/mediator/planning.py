@@ -7,11 +7,12 @@ from typing import Any
 import msgspec
 
 from headwater.errors import WiringFault
-from headwater.mediator.annotations import messages_in, show
+from headwater.mediator.annotations import NamedMessages, named_messages, show
 from headwater.mediator.chains import BehaviourPlan
 from headwater.mediator.deliveries import DeliveryPlan
 from headwater.mediator.injection import CallPlan, Injector
 from headwater.mediator.matching import stands_for
+from headwater.mediator.policies import wrong_policy
 from headwater.mediator.registrations import (
     BehaviourRegistration,
     DeliveryRegistration,
@@ -20,6 +21,7 @@ from headwater.mediator.registrations import (
     Strategy,
 )
 from headwater.mediator.signatures import Kind, Signature, name_of, read_signature, where_of
+from headwater.unit_of_work.attempts import AttemptPolicy
 
 
 class ListenerPlan(msgspec.Struct, frozen=True, eq=False):
@@ -50,7 +52,10 @@ class Planner:
     ) -> Iterator[tuple[Signature, CallPlan | None]]:
         """Yield each signature with its plan, None if something in it can't be resolved."""
         for owner, signature in self._signatures(registration.target, registration.site):
-            yield signature, self._plan(signature, owner, inline=registration.inline)
+            plan = self._plan(
+                signature, owner, inline=registration.inline, policy=registration.policy
+            )
+            yield signature, plan
 
     def listener(self, registration: ListenerRegistration) -> list[ListenerPlan]:
         """Return the plans of a handler of published messages."""
@@ -59,19 +64,19 @@ class Planner:
             registration.target, registration.site, messages=registration.messages
         )
         for owner, signature in signatures:
-            if signature.recorded or signature.kind is Kind.STREAM:
-                problem = (
-                    "asks for Recorded[…], which only durable subscribers get"
-                    if signature.recorded
-                    else "is an async generator, and nobody reads it"
-                )
+            problem = only_for_subscribers(signature)
+            if signature.kind is Kind.STREAM:
+                problem = "is an async generator, and nobody reads it"
+            if problem is not None:
                 self.fault(
                     signature,
                     f"{signature.name} {problem}.",
                     "Take the bare message and return nothing.",
                 )
                 continue
-            plan = self._plan(signature, owner, inline=registration.inline)
+            plan = self._plan(
+                signature, owner, inline=registration.inline, policy=registration.policy
+            )
             if plan is not None:
                 self._sequence += 1
                 plans.append(
@@ -89,14 +94,31 @@ class Planner:
     def delivery(self, registration: DeliveryRegistration) -> list[DeliveryPlan]:
         """Return the plans of a durable handler of events."""
         plans: list[DeliveryPlan] = []
-        for owner, signature in self._signatures(registration.target, registration.site):
+        signatures = list(self._signatures(registration.target, registration.site))
+        for owner, signature in signatures:
             if signature.kind is Kind.STREAM:
                 problem = f"{signature.name} is an async generator, and nobody reads it."
                 self.fault(signature, problem, "Return nothing.")
                 continue
-            plan = self._plan(signature, owner, inline=registration.inline)
+            if signature.named.many and (signature.named.single or len(signatures) > 1):
+                self.fault(
+                    signature,
+                    f"{signature.name} takes a list of events, and "
+                    + (
+                        "single ones too."
+                        if signature.named.single
+                        else "is not the only method of its class, so events would lose their "
+                        "order."
+                    ),
+                    "Let one method take them all: list[First | Second].",
+                )
+                continue
+            plan = self._plan(
+                signature, owner, inline=registration.inline, policy=registration.policy
+            )
             if plan is not None:
-                plans.append(DeliveryPlan(plan, signature.messages, signature.recorded))
+                named = signature.named
+                plans.append(DeliveryPlan(plan, named.classes, named.recorded, named.many))
         return plans
 
     def behaviour(self, registration: BehaviourRegistration) -> BehaviourPlan | None:
@@ -113,26 +135,26 @@ class Planner:
             self.fault(signature, f"behaviour {signature.name} is no 'async def'.", "Make it one.")
             return None
         plan = self._plan(signature, owner)
-        patterns = self._patterns(registration, signature)
-        if plan is None or patterns is None:
+        named = self._named(registration, signature)
+        if plan is None or named is None:
             return None
         self._sequence += 1
         when = registration.when or getattr(registration.target, "applies_to", None)
         return BehaviourPlan(
-            plan, patterns, when, registration.stage, registration.order, self._sequence
+            plan, named, when, registration.stage, registration.order, self._sequence
         )
 
     def fault(self, signature: Signature, problem: str, advice: str) -> None:
         """Note that something is wrong with what *signature* was read from."""
         self._faults.append(WiringFault(problem, where=signature.where, advice=advice))
 
-    def _patterns(
+    def _named(
         self, registration: BehaviourRegistration, signature: Signature
-    ) -> tuple[type, ...] | None:
+    ) -> NamedMessages | None:
         if registration.on is None:
-            return signature.messages
+            return signature.named
         try:
-            return messages_in(registration.on)[0]
+            return named_messages(registration.on)
         except ValueError as error:
             self.fault(
                 signature,
@@ -142,9 +164,21 @@ class Planner:
             return None
 
     def _plan(
-        self, signature: Signature, owner: type | None, *, inline: bool = False
+        self,
+        signature: Signature,
+        owner: type | None,
+        *,
+        inline: bool = False,
+        policy: AttemptPolicy | None = None,
     ) -> CallPlan | None:
-        return self._injector.plan(signature, self._faults, owner=owner, inline=inline)
+        plan = self._injector.plan(signature, self._faults, owner=owner, inline=inline)
+        if policy is None:
+            return plan
+        wrong = wrong_policy(policy, signature)
+        if wrong is not None:
+            self.fault(signature, *wrong)
+            return None
+        return msgspec.structs.replace(plan, policy=policy) if plan is not None else None
 
     def _signatures(
         self, target: Any, site: str, messages: tuple[type, ...] = ()
@@ -176,6 +210,13 @@ class Planner:
             )
             if signature is not None:
                 yield target if of_object else None, signature
+
+
+def only_for_subscribers(signature: Signature) -> str | None:
+    """Return what *signature* asks for that nobody but a durable subscriber gets, None: nothing."""
+    if signature.named.recorded:
+        return "asks for Recorded[…], which only durable subscribers get"
+    return "takes a list, which only durable subscribers get" if signature.named.many else None
 
 
 def _line_of(method: Any) -> int:

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from headwater.unit_of_work.attempts import AttemptPolicy
+
 
 class Strategy(Enum):
     """How a publish runs its handlers, and what it does when they fail.
@@ -54,6 +56,7 @@ class HandlerRegistration(msgspec.Struct, frozen=True, eq=False):
     target: Any
     site: str
     inline: bool = False
+    policy: AttemptPolicy | None = None
 
 
 class ListenerRegistration(msgspec.Struct, frozen=True, eq=False):
@@ -69,6 +72,7 @@ class ListenerRegistration(msgspec.Struct, frozen=True, eq=False):
     order: int = 0
     inline: bool = False
     messages: tuple[type, ...] = ()
+    policy: AttemptPolicy | None = None
 
 
 class DeliveryRegistration(msgspec.Struct, frozen=True, eq=False):
@@ -77,6 +81,7 @@ class DeliveryRegistration(msgspec.Struct, frozen=True, eq=False):
     target: Any
     site: str
     inline: bool = False
+    policy: AttemptPolicy | None = None
 
 
 class BehaviourRegistration(msgspec.Struct, frozen=True, eq=False):

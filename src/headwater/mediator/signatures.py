@@ -12,7 +12,7 @@ from typing import Any, Final, get_type_hints
 import msgspec
 
 from headwater.errors import WiringFault
-from headwater.mediator.annotations import messages_in, show
+from headwater.mediator.annotations import NamedMessages, named_messages, show
 
 NO_DEFAULT: Final = inspect.Parameter.empty
 
@@ -45,18 +45,21 @@ class Dependency(msgspec.Struct, frozen=True):
 class Signature(msgspec.Struct, frozen=True):
     """What `read_signature` found.
 
-    `messages` are the classes and Protocols that the first parameter names, ``object`` for
-    any; `recorded` tells that it asks for them as `Recorded`.
+    `named` is what the first parameter names.
     """
 
     target: Callable[..., Any]
     name: str
     where: str
     kind: Kind
-    messages: tuple[type, ...]
-    recorded: bool
+    named: NamedMessages
     dependencies: tuple[Dependency, ...]
     leading: int
+
+    @property
+    def messages(self) -> tuple[type, ...]:
+        """The classes and Protocols of the messages that it takes."""
+        return self.named.classes
 
 
 def read_signature(
@@ -112,16 +115,14 @@ class _Reader:
                 )
             )
         faults: list[WiringFault] = []
-        recorded = False
+        named = NamedMessages(messages)
         if self._leading and not messages:
-            messages, recorded = self._messages(parameters[0], faults)
+            named = self._messages(parameters[0], faults)
         dependencies = [self._dependency(p, faults) for p in parameters[self._leading :]]
         if faults:
             raise _UnusableError(*faults)
         found = tuple(dependency for dependency in dependencies if dependency is not None)
-        return Signature(
-            self._target, self._name, self._where, kind, messages, recorded, found, self._leading
-        )
+        return Signature(self._target, self._name, self._where, kind, named, found, self._leading)
 
     def _fault(self, problem: str, advice: str) -> WiringFault:
         return WiringFault(problem, where=self._where, advice=advice)
@@ -151,9 +152,7 @@ class _Reader:
             )
         return Kind.SYNC
 
-    def _messages(
-        self, parameter: inspect.Parameter, faults: list[WiringFault]
-    ) -> tuple[tuple[type, ...], bool]:
+    def _messages(self, parameter: inspect.Parameter, faults: list[WiringFault]) -> NamedMessages:
         if parameter.annotation is NO_DEFAULT:
             faults.append(
                 self._fault(
@@ -161,12 +160,12 @@ class _Reader:
                     "Annotate it with the message class.",
                 )
             )
-            return (), False
+            return NamedMessages()
         annotation = self._evaluated(parameter, faults)
         if annotation is None:
-            return (), False
+            return NamedMessages()
         try:
-            return messages_in(annotation)
+            return named_messages(annotation)
         except ValueError as error:
             faults.append(
                 self._fault(
@@ -175,7 +174,7 @@ class _Reader:
                     "Annotate it with a message class, a union of them, or a runtime Protocol.",
                 )
             )
-            return (), False
+            return NamedMessages()
 
     def _dependency(
         self, parameter: inspect.Parameter, faults: list[WiringFault]

@@ -2,10 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from contextvars import Context, ContextVar
-from typing import Any, Final, get_args, get_origin
+from typing import Any, Final
 
-from headwater.domain.aggregate import Aggregate
-from headwater.domain.read_model import ReadModel
 from headwater.errors import ConfigurationError, ConflictError, UnitOfWorkError
 from headwater.mediator.registrations import Strategy
 from headwater.mediator.responses import response_type_of
@@ -15,8 +13,7 @@ from headwater.mediator.strategies import run_together
 from headwater.mediator.streaming import Ended
 from headwater.messages import Command, Query
 from headwater.metadata import CURRENT_CONTEXT, CausedContext, current_context, root_context
-from headwater.unit_of_work.collection import Collection
-from headwater.unit_of_work.repository import Repository
+from headwater.unit_of_work.attempts import AttemptPolicy, attempted
 from headwater.unit_of_work.unit import CURRENT_UNIT, UnitOfWork
 from headwater.unit_of_work.units import Idempotency, Units
 
@@ -143,6 +140,17 @@ class Transactions:
             lambda text: codec.decode_value(text, response_type),
         )
 
+    def attempts_of(self, call: Call, policy: AttemptPolicy, name: str) -> Call:
+        """Return *call*, known as *name*, under *policy*: see `attempted`."""
+
+        async def under_policy(message: Any) -> Any:
+            around = self.around()
+            if around is None:
+                return await policy.call(call, message)
+            return await attempted(policy, lambda _: call(message), within=around, name=name)
+
+        return under_policy
+
     # ------------------------------------------------------------------------- publishing
 
     def publish_around(self, strategy: Strategy, calls: Sequence[Call], *, parallel: bool) -> Call:
@@ -154,7 +162,7 @@ class Transactions:
         together = run_together(strategy, calls)
 
         async def publish(message: Any) -> None:
-            unit = _current_unit()
+            unit = current_unit()
             if not parallel:
                 await _raising_conflicts(unit, together, message)
                 return
@@ -229,20 +237,12 @@ class Transactions:
         return ended
 
 
-def unit_values(annotation: Any) -> Callable[[], Any] | None:
-    """Resolve what the current unit of work gives: itself, repositories, collections."""
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if annotation is UnitOfWork:
-        return _current_unit
-    wanted = {Repository: Aggregate, Collection: ReadModel}.get(origin)
-    if wanted is None or not (isinstance(arguments[0], type) and issubclass(arguments[0], wanted)):
-        return None
-    if origin is Repository:
-        return lambda: _current_unit().repository(arguments[0])
-    return lambda: _current_unit().collection(arguments[0])
+def current_unit() -> UnitOfWork:
+    """Return the unit of work of the message that is handled here.
 
-
-def _current_unit() -> UnitOfWork:
+    Raises:
+        UnitOfWorkError: there is none.
+    """
     unit = CURRENT_UNIT.get()
     if unit is None:
         raise UnitOfWorkError("No unit of work is open here; it is, where a message is handled.")

@@ -11,7 +11,7 @@ from headwater.mediator.deliveries import DeliveryPlan
 from headwater.mediator.handlers import Handlers
 from headwater.mediator.injection import CallPlan, Injector
 from headwater.mediator.matching import is_protocol
-from headwater.mediator.planning import ListenerPlan, Planner
+from headwater.mediator.planning import ListenerPlan, Planner, only_for_subscribers
 from headwater.mediator.registrations import (
     DeliveryRegistration,
     HandlerRegistration,
@@ -131,12 +131,11 @@ class Wiring:
         self.listeners += plans
 
     def _is_request(self, request_type: type, signature: Signature) -> bool:
-        if signature.recorded:
-            problem = "asks for Recorded[…], which only durable subscribers get"
-        elif is_protocol(request_type) or not issubclass(request_type, Request):
+        problem = only_for_subscribers(signature)
+        if problem is None:
+            if Request in request_type.__mro__ and not is_protocol(request_type):
+                return True
             problem = f"handles {show(request_type)}, which is no request"
-        else:
-            return True
         self._planner.fault(
             signature,
             f"{signature.name} {problem}.",
@@ -154,6 +153,7 @@ class Wiring:
     def _check_behaviours(self) -> None:
         heard = [pattern for listener in self.listeners for pattern in listener.patterns]
         delivered = [p for each in self.deliveries.values() for plan in each for p in plan.patterns]
+        lists = [plan for each in self.deliveries.values() for plan in each if plan.many]
         known = {
             Stage.REQUEST: list(self._claims),
             Stage.PUBLISH: heard,
@@ -161,6 +161,7 @@ class Wiring:
             Stage.DELIVERY: delivered,
         }
         for behaviour in self.behaviours:
+            self._check_lists(behaviour, lists)
             if behaviour.stage is Stage.PUBLISH and object in behaviour.patterns:
                 continue  # It stands around what nobody hears, too.
             if not any(behaviour.might_apply_to(pattern) for pattern in known[behaviour.stage]):
@@ -172,6 +173,30 @@ class Wiring:
                     f"{behaviour.stage.name}, and nothing handles that.",
                     "Name another message, mend 'when' or 'stage', or remove it.",
                 )
+
+    def _check_lists(self, behaviour: BehaviourPlan, lists: Sequence[DeliveryPlan]) -> None:
+        """Find out whether *behaviour* is for lists of events where they are delivered so."""
+        signature = behaviour.call.signature
+        shown = " | ".join(show(pattern) for pattern in behaviour.patterns)
+        if behaviour.stage is not Stage.DELIVERY:
+            if not behaviour.takes(many=False):
+                self._planner.fault(
+                    signature,
+                    f"behaviour {signature.name} takes a list, and stands where none comes.",
+                    f"Take a single {shown}; only deliveries (stage=Stage.DELIVERY) have lists.",
+                )
+            return
+        for plan in lists:
+            if behaviour.takes(many=True) or not any(
+                behaviour.might_apply_to(pattern) for pattern in plan.patterns
+            ):
+                continue
+            self._planner.fault(
+                signature,
+                f"behaviour {signature.name} takes a single {shown}, and "
+                f"{plan.call.signature.name} ({plan.call.signature.where}) gets a list of them.",
+                f"Let it take both, {shown} | list[{shown}], or narrow it by when=….",
+            )
 
     def _check_expected(self, tables: Sequence[Handlers]) -> None:
         reported: set[type] = set()
