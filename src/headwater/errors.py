@@ -667,6 +667,18 @@ class HeldLimitError(SubscriptionError):
         )
 
 
+class WorkerDiedError(SubscriptionError):
+    """A worker died whenever it handled an event, and nothing but that event."""
+
+    def __init__(self, subscription: str, *, position: int, times: int) -> None:
+        self.subscription, self.position, self.times = subscription, position, times
+        super().__init__(
+            f"Subscription {subscription!r}: the worker died {times} times while the event at "
+            f"position {position} alone was handled. Find out what it does to the process before "
+            f"it is tried again."
+        )
+
+
 _NOT_REACHED = "Is it running, or does a handler hang? See app.status()."
 
 

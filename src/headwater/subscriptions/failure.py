@@ -17,7 +17,10 @@ class Hold(msgspec.Struct, frozen=True):
 
 
 class Stop(msgspec.Struct, frozen=True):
-    """Stop the subscription with the error: nothing may pass the event."""
+    """Stop the subscription with `error`: nothing may pass the event at `position`."""
+
+    error: Exception
+    position: int
 
 
 class Suspend(msgspec.Struct, frozen=True):
@@ -116,7 +119,8 @@ class Failures(Protocol):
         """Do some of what is due: redeliver what was delayed, carry out what operators ask for.
 
         *at* is where the partition stands; batches that are made here leave it there. It never
-        takes long: `due_at` says whether more is due.
+        takes long: `due_at` says whether more is due. It is not called while a batch is in the
+        making or under way for which something was held back.
         """
         ...
 
