@@ -2,7 +2,12 @@
 
 from headwater.serialization.personal.cipher import MasterKeys
 from headwater.serialization.personal.marks import ERASED_TEXT, Personal, Subject
-from headwater.serialization.personal.parcels import addressees, for_subjects, subjects_read
+from headwater.serialization.personal.parcels import (
+    addressees,
+    for_subjects,
+    members_for_subjects,
+    subjects_read,
+)
 from headwater.serialization.personal.personal_data import PersonalData
 from headwater.serialization.personal.ring import KEY_RING_KEYS_MAX, KEY_RING_SECONDS
 from headwater.serialization.personal.sealed_storage import SealedStorage
@@ -18,5 +23,6 @@ __all__ = [
     "Subject",
     "addressees",
     "for_subjects",
+    "members_for_subjects",
     "subjects_read",
 ]

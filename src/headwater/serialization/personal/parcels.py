@@ -76,6 +76,21 @@ def for_subjects(text: str, subjects: Collection[str]) -> str:
     return packed_value(b"null", (parcel,)).decode()
 
 
+def members_for_subjects(text: str, members: Collection[str], subjects: Collection[str]) -> str:
+    """Return *text*, an object, with those of its *members* that it has in a parcel to *subjects*.
+
+    Stored and read back it has them again, in another order; once any subject was forgotten, or
+    without keys, it is read as if it had never had them.
+    """
+    body = _decode_body(text)
+    taken = [(name, body.pop(name)) for name in members if name in body]
+    if not taken or not subjects or not body:
+        return text
+    places = tuple((name,) for name, _ in taken)
+    parcel = Parcel(tuple(sorted(subjects)), places, tuple(part for _, part in taken))
+    return packed(_encode(body), (parcel,)).decode()
+
+
 def emptied(text: str, subjects: Collection[str]) -> str:
     """Return *text*, which has parcels, with placeholders for those to any of *subjects*."""
     parcels, body = unfolded(text)

@@ -1,0 +1,1 @@
+"""Deliveries that are held: delayed, dead, or waiting behind one of these; and what mends them."""

@@ -1,0 +1,1 @@
+"""What becomes of events whose handling fails: delayed, put aside, parked, redelivered."""
