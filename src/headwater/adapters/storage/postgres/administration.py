@@ -8,6 +8,7 @@ from headwater.adapters.storage.postgres.collection import Collection
 from headwater.adapters.storage.postgres.collections import DDL_SECONDS_MAX, stored_collections
 from headwater.adapters.storage.postgres.connections import Connection
 from headwater.adapters.storage.postgres.leases import unknown
+from headwater.adapters.storage.postgres.rows import used
 from headwater.adapters.storage.postgres.settings import PostgresSettings
 from headwater.adapters.storage.postgres.transactions import writing
 from headwater.ports.administration import Pruned, StoredSubscription
@@ -66,7 +67,7 @@ class AdministrationStatements:
         """Set the checkpoint of every partition to *to*; return how many rows were deleted.
 
         Raises:
-            ConfigurationError: there is no such subscription.
+            ConfigurationError: there is no such subscription, or a collection was dropped.
         """
         names = [one.spec.name for one in clear]
         async with writing(connection, self._schema, lock_seconds=self._lock_seconds):
@@ -76,14 +77,13 @@ class AdministrationStatements:
             done = await connection.execute(self._reset, name, to.position, to.event_id)
             if _affected(done) == 0:
                 raise unknown(name)
-            deletions = [f"DELETE FROM {one.table}" for one in clear]
-            return sum(
-                [
-                    # As long as the rows take, which may be many: not `command_seconds`.
-                    _affected(await connection.execute(one, timeout=DDL_SECONDS_MAX))
-                    for one in deletions
-                ]
-            )
+            return sum([await self._clear(connection, one) for one in clear])
+
+    async def _clear(self, connection: Connection, collection: Collection) -> int:
+        # As long as the rows take, which may be many: not `command_seconds`.
+        with used(collection):
+            deletion = f"DELETE FROM {collection.table}"
+            return _affected(await connection.execute(deletion, timeout=DDL_SECONDS_MAX))
 
     async def collections(self, connection: Connection) -> Sequence[CollectionSpec]:
         """Return the collections that were prepared, by name."""

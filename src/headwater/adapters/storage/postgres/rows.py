@@ -18,12 +18,21 @@ from headwater.ports.changes import IndexValue
 from headwater.ports.rows import Comparison, Condition, Row, RowQuery
 
 
+@contextmanager
+def used(collection: Collection) -> Generator[None, None, None]:
+    """Say of a table or column that is not there any more that *collection* was dropped."""
+    try:
+        yield
+    except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
+        raise not_prepared(collection.spec.name) from error
+
+
 async def get_rows(
     connection: Connection, collection: Collection, keys: Sequence[str]
 ) -> Mapping[str, Row]:
     """Return the rows that exist under *keys*, by key."""
     sql = f"SELECT key, version, data FROM {collection.table} WHERE key = ANY($1::text[])"
-    with _there(collection):
+    with used(collection):
         return {row[0]: Row(*row) for row in await connection.fetch(sql, list(keys))}
 
 
@@ -41,7 +50,7 @@ async def find_rows(
         f"ORDER BY {', '.join([*order, 'key'])} "
         f"LIMIT ${len(values) + 1}::bigint OFFSET ${len(values) + 2}::bigint"
     )
-    with _there(collection):
+    with used(collection):
         rows = await connection.fetch(sql, *values, query.limit, query.offset)
     return tuple([Row(*row) for row in rows])
 
@@ -51,19 +60,11 @@ async def count_rows(
 ) -> int:
     """Return how many rows meet all *conditions*."""
     where, values = _where(collection, conditions)
-    with _there(collection):
+    with used(collection):
         count: int = await connection.fetchval(
             f"SELECT count(*) FROM {collection.table}{where}", *values
         )
     return count
-
-
-@contextmanager
-def _there(collection: Collection) -> Generator[None, None, None]:
-    try:
-        yield
-    except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
-        raise not_prepared(collection.spec.name) from error
 
 
 def _where(collection: Collection, conditions: Sequence[Condition]) -> tuple[str, Sequence[Any]]:
