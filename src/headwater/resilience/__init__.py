@@ -7,7 +7,7 @@ all ``handle…`` methods of an object or class by its wrapper, such as `RetryHa
 To all of them a refusal (`RefusedError`) is an answer, and cancellation passes through untouched.
 """
 
-from headwater.resilience.attempts import attempt_subject, current_attempt
+from headwater.resilience.attempts import attempt_subject, current_attempt, seconds_left
 from headwater.resilience.breaker_states import BreakerChange, BreakerState
 from headwater.resilience.bulkhead import Bulkhead
 from headwater.resilience.circuit_breaker import CircuitBreaker
@@ -52,4 +52,5 @@ __all__ = [
     "TimeoutHandler",
     "attempt_subject",
     "current_attempt",
+    "seconds_left",
 ]

@@ -5,13 +5,30 @@ from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Final
 
+from headwater.clock import Clock
+
 attempt_number: Final[ContextVar[int]] = ContextVar("headwater_attempt", default=1)
 subject_key: Final[ContextVar[str | None]] = ContextVar("headwater_subject", default=None)
+time_limits: Final[ContextVar[tuple[tuple[Clock, float], ...]]] = ContextVar(
+    "headwater_time_limits", default=()
+)
+"""The clock and monotonic time of each limit that was set around what runs here."""
 
 
 def current_attempt() -> int:
     """Return the number of the attempt under the innermost `Retry`: 1 the first, or without one."""
     return attempt_number.get()
+
+
+def seconds_left() -> float | None:
+    """Return how many seconds are left until a `Timeout` around this call ends it; None if none is.
+
+    Of several the nearest; 0.0 if it has passed.
+    """
+    limits = time_limits.get()
+    if not limits:
+        return None
+    return max(0.0, min(until - clock.monotonic() for clock, until in limits))
 
 
 def attempt_subject(key: str) -> AbstractContextManager[None]:

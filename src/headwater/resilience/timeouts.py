@@ -10,6 +10,7 @@ from headwater.clock import Clock, Duration, SystemClock
 from headwater.errors import CallTimeoutError
 from headwater.resilience import blocks
 from headwater.resilience.arguments import checked_seconds
+from headwater.resilience.attempts import time_limits
 from headwater.resilience.guards import COROUTINE, Decorating, check_awaitable, name_of
 
 P = ParamSpec("P")
@@ -85,16 +86,18 @@ class Timeout(Decorating):
 class _Limit:
     """The time limit of one call, by the event loop's timers or by a clock that is not its own."""
 
-    __slots__ = ("_seconds", "_watch", "scope")
+    __slots__ = ("_mine", "_seconds", "_watch", "scope")
 
     def __init__(self, timeout: Timeout) -> None:
         self._seconds = timeout.seconds
         self._watch: asyncio.Task[None] | None = None
+        until = timeout.clock.monotonic() + self._seconds
+        self._mine = (timeout.clock, until)
+        time_limits.set((*time_limits.get(), self._mine))
         if type(timeout.clock) is SystemClock:
             self.scope = asyncio.timeout(self._seconds)
         else:
             self.scope = asyncio.timeout(None)
-            until = timeout.clock.monotonic() + self._seconds
             self._watch = asyncio.create_task(self._expire(timeout.clock, until))
 
     async def _expire(self, clock: Clock, until: float) -> None:
@@ -107,5 +110,7 @@ class _Limit:
         return error
 
     def end(self) -> None:
+        # Not by a token: an async generator may leave its block while a later one is open.
+        time_limits.set(tuple(limit for limit in time_limits.get() if limit is not self._mine))
         if self._watch is not None:
             self._watch.cancel()
