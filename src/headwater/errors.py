@@ -655,6 +655,14 @@ class ParkedKeyError(SubscriptionError):
         super().__init__(f"Subscription {subscription!r} has parked keys: {', '.join(self.keys)}.")
 
 
+class SwitchError(SubscriptionError):
+    """A projection's rows can't be built beside the live ones, or not be put in their place."""
+
+    def __init__(self, projection: str, problem: str, advice: str) -> None:
+        self.projection, self.problem, self.advice = projection, problem, advice
+        super().__init__(f"Projection {projection!r}: {problem}. {advice}")
+
+
 class HeldLimitError(SubscriptionError):
     """More events wait behind parked or delayed keys than a subscription may keep."""
 
