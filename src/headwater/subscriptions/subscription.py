@@ -124,9 +124,17 @@ class Batch:
         self._before, self._scanned_to = before, scanned_to
 
     @property
+    def before(self) -> Checkpoint:
+        """Where the checkpoint stands as long as nothing of this is committed."""
+        return self._before
+
+    @property
     def single(self) -> bool:
         """Whether all arrivals were made of one stored event."""
-        return self.arrivals[0].stored.position == self.arrivals[-1].stored.position
+        arrivals = self.arrivals
+        return bool(arrivals) and (
+            arrivals[0].stored.position == arrivals[-1].stored.position
+        )
 
     def reached(self, worked: Worked) -> Checkpoint:
         """Return where the checkpoint stands after *worked*; never within a stored event."""
