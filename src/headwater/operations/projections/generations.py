@@ -14,7 +14,9 @@ from headwater.ports.changes import Changes, RowChange, RowGuard
 from headwater.ports.rows import ROWS_MAX, CollectionSpec, RowQuery
 from headwater.ports.storage import Storage
 
-GENERATIONS: Final = CollectionSpec("headwater_projections", ("projection", "generations"))
+GENERATIONS: Final = CollectionSpec(
+    "headwater_projections", ("projection", "generations", "last_number", "fenced_until")
+)
 """The collection of all projections; a row's key is the collection of the first generation."""
 
 MOVED_KEY: Final = "$moved"
@@ -41,8 +43,8 @@ class Generation(msgspec.Struct, frozen=True):
     """Rows of a projection, computed by its code of one version.
 
     `fingerprint` is a digest of that code. `begun_at` is in microseconds since 1970 UTC. Rows of
-    one that is `inline` are committed with the events, by no subscription. `to_compare` is one
-    that was built for a comparison only.
+    one that is `inline` are committed with the events, once it is live; before that a subscription
+    computes them. `to_compare` is one that was built for a comparison only.
     """
 
     number: int
@@ -55,13 +57,27 @@ class Generation(msgspec.Struct, frozen=True):
     inline: bool = False
     to_compare: bool = False
 
+    @property
+    def worked(self) -> bool:
+        """Whether it is a subscription that computes it, now."""
+        return self.state is GenerationState.BUILDING or (
+            self.state is GenerationState.LIVE and not self.inline
+        )
+
 
 class Generations(msgspec.Struct, frozen=True):
-    """All generations of a projection; `row_version` 0: nothing is stored."""
+    """All generations of a projection; `row_version` 0: nothing is stored.
+
+    Until `fenced_until` (microseconds since 1970 UTC) no unit of work that would compute rows of
+    it inline commits: a switch from or to inline rows needs a moment without new events.
+    `last_number` is the highest that was ever given.
+    """
 
     projection: str
     collection: str
     generations: tuple[Generation, ...] = ()
+    last_number: int = 0
+    fenced_until: int = 0
     row_version: int = 0
 
     @property
@@ -75,20 +91,20 @@ class Generations(msgspec.Struct, frozen=True):
         return self._in_state(GenerationState.BUILDING)
 
     @property
-    def next_number(self) -> int:
-        """The number of a further generation: none is given twice."""
-        return max((one.number for one in self.generations), default=0) + 1
-
-    @property
     def read(self) -> Generation | None:
         """What readers read: what is live, and before anything is, what becomes it."""
         return self.live or self.building
+
+    def numbered(self, number: int) -> Generation | None:
+        """Return generation *number*, None if there is none."""
+        return next((one for one in self.generations if one.number == number), None)
 
     def having(self, *changed: Generation) -> "Generations":
         """Return them with *changed* in the place of those of the same number, or added."""
         by_number = {one.number: one for one in (*self.generations, *changed)}
         kept = tuple(by_number[number] for number in sorted(by_number))
-        return msgspec.structs.replace(self, generations=kept)
+        last = max(self.last_number, *by_number)
+        return msgspec.structs.replace(self, generations=kept, last_number=last)
 
     def without(self, number: int) -> "Generations":
         """Return them without generation *number*."""
@@ -97,7 +113,9 @@ class Generations(msgspec.Struct, frozen=True):
 
     def change(self) -> RowChange:
         """Return the change that stores them over what was read."""
-        text = msgspec.json.encode(_Row(self.projection, self.generations)).decode()
+        text = msgspec.json.encode(
+            _Row(self.projection, self.generations, self.last_number, self.fenced_until)
+        ).decode()
         return RowChange(GENERATIONS.name, self.collection, text, expected=self.row_version)
 
     def guard(self) -> RowGuard:
@@ -108,9 +126,11 @@ class Generations(msgspec.Struct, frozen=True):
         return next((one for one in self.generations if one.state is state), None)
 
 
-class _Row(msgspec.Struct, frozen=True):
+class _Row(msgspec.Struct, frozen=True, omit_defaults=True):
     projection: str
     generations: tuple[Generation, ...]
+    last_number: int
+    fenced_until: int = 0
 
 
 async def read_generations(storage: Storage, collection: str) -> Generations | None:
@@ -172,7 +192,9 @@ def _read(collection: str, data: str, version: int) -> Generations:
             f"What is stored of the projection with rows in {collection!r} can't be read: {error}. "
             f"Is it written by newer code?"
         ) from error
-    return Generations(row.projection, collection, row.generations, version)
+    return Generations(
+        row.projection, collection, row.generations, row.last_number, row.fenced_until, version
+    )
 
 
 _decode = msgspec.json.Decoder(_Row).decode
