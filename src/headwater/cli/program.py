@@ -11,6 +11,7 @@ from headwater.cli import (
     outbox,
     personal,
     schema,
+    status,
     stream_changes,
     stream_files,
     stream_reading,
@@ -36,6 +37,7 @@ db = typer.Typer(help="The storage as a whole.", no_args_is_help=True)
 migrations.add_to(db)
 database.add_to(db)
 program.add_typer(db, name="db")
+status.add_to(program)
 subscriptions.add_to(program)
 staged = typer.Typer(help="Events staged in transactions of users.", no_args_is_help=True)
 outbox.add_to(staged)

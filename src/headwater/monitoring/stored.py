@@ -98,7 +98,8 @@ def stalled_or_not(
     earlier = before.get(after.name)
     if (
         earlier is None
-        or after.state is not SubscriptionState.CATCHING_UP
+        or after.state not in (SubscriptionState.CATCHING_UP, SubscriptionState.LIVE)
+        or not after.lag_events
         or (after.checkpoints, after.held) != (earlier.checkpoints, earlier.held)
         or after.lag_seconds is None
         or after.lag_seconds < limit_seconds
