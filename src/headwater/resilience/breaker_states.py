@@ -66,6 +66,7 @@ class Phase:
     """One stay in one state. What was admitted in an earlier phase can't change a later one."""
 
     __slots__ = (
+        "ends",
         "number",
         "probes",
         "reason",
@@ -84,10 +85,12 @@ class Phase:
         *,
         tally: Tally,
         until: float = 0.0,
+        ends: datetime | None = None,
         reason: str = "",
     ) -> None:
         self.state, self.number, self.tally = state, number, tally
-        self.until, self.reason = until, reason
+        self.until, self.ends, self.reason = until, ends, reason
+        """Until when it is open, by the monotonic and the other clock; why it has opened."""
         self.probes = 0
         """How many probes are under way."""
         self.successes = 0

@@ -186,7 +186,8 @@ class CircuitBreaker(Decorating):
             if phase.state is _OPEN:
                 if self.clock.monotonic() < phase.until:
                     raise self._open_error(phase)
-                change = self._enter(_HALF_OPEN, phase.reason)
+                over = f"its {self._open_for:.3g} s are over"
+                change = self._enter(_HALF_OPEN, over, cause=phase.reason)
                 phase = self._phase
             elif phase.probes >= self._probes:
                 raise self._open_error(phase)
@@ -234,16 +235,24 @@ class CircuitBreaker(Decorating):
         phase.tally.succeeded(self.clock.monotonic())
         return None
 
-    def _enter(self, state: BreakerState, reason: str) -> BreakerChange:
-        """Begin a phase; the caller has the lock, and tells the change when it has given it up."""
+    def _enter(self, state: BreakerState, reason: str, *, cause: str = "") -> BreakerChange:
+        """Begin a phase; the caller has the lock, and tells the change when it has given it up.
+
+        *cause* is why it had opened, if that is not *reason*.
+        """
         before, now = self._phase, self.clock.now()
         number = before.number + 1
         # Whole microseconds, as the manual clock counts: who sleeps until then is not early.
         until = round(self.clock.monotonic() + self._open_for, 6)
-        self._phase = Phase(
-            state, number, tally=tally_of(self._threshold), until=until, reason=reason
-        )
         ends = now + timedelta(seconds=self._open_for) if state is _OPEN else None
+        self._phase = Phase(
+            state,
+            number,
+            tally=tally_of(self._threshold),
+            until=until,
+            ends=ends,
+            reason=cause or reason,
+        )
         return BreakerChange(self.name, number, before.state, state, now, ends, reason)
 
     def _tell(self, change: BreakerChange) -> None:
@@ -257,7 +266,6 @@ class CircuitBreaker(Decorating):
                 _log.exception("a listener of %r failed on %s", self.name, change)
 
     def _open_error(self, phase: Phase) -> CircuitOpenError:
-        is_open = phase.state is _OPEN
-        seconds = max(0.0, phase.until - self.clock.monotonic()) if is_open else 0.0
-        until = self.clock.now() + timedelta(seconds=seconds)
+        seconds = phase.until - self.clock.monotonic() if phase.state is _OPEN else 0.0
+        until = phase.ends or self.clock.now()
         return CircuitOpenError(self.name, until=until, seconds=seconds, reason=phase.reason)

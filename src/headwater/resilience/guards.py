@@ -74,12 +74,12 @@ def check_async(function: object, guard: str) -> None:
     target: Any = function
     while isinstance(target, functools.partial):
         target = target.func
-    if not inspect.isroutine(target):
-        target = type(target).__call__
-    either = (target, inspect.unwrap(target))
-    if any(inspect.iscoroutinefunction(one) for one in either):
+    by_class = target if inspect.isroutine(target) else type(target).__call__
+    # A decorator's plain wrapper returns what the decorated function returns.
+    forms = (target, by_class, inspect.unwrap(target))
+    if any(inspect.iscoroutinefunction(form) for form in forms):
         return
-    generator = any(inspect.isasyncgenfunction(one) for one in either)
+    generator = any(inspect.isasyncgenfunction(form) for form in forms)
     kind = "an async generator" if generator else "a plain 'def'"
     raise ConfigurationError(
         f"{guard} can't stand around {name_of(function)}, which is {kind}: policies are for async "

@@ -160,7 +160,7 @@ class Retry(Decorating):
         delay = self._backoff(attempt) if decision.wait is None else decision.wait
         if self._total_max is not None:
             past = self.clock.monotonic() - started
-            if past + delay > self._total_max:
+            if round(past + delay, 6) > self._total_max:
                 _log.warning(
                     "%s; gave up, because %.3g s and a wait of %.3g s are more than %.3g s in all",
                     *(told, past, delay, self._total_max),

@@ -1,0 +1,412 @@
+"""What fails again and again is left alone for a while."""
+
+import asyncio
+import logging
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from headwater.clock import ManualClock
+from headwater.errors import CallRejectedError, CircuitOpenError, ConfigurationError, RefusedError
+from headwater.resilience import (
+    BreakerChange,
+    BreakerState,
+    CircuitBreaker,
+    FailureCount,
+    FailureRate,
+    attempt_subject,
+)
+from headwater.resilience.breaker_states import SUBJECTS_MAX
+from tests.resilience.driving import Plan, RunningCall, state_of
+
+
+class OutOfStockError(RefusedError):
+    pass
+
+
+async def failing(breaker: CircuitBreaker, times: int, error: Exception | None = None) -> None:
+    error = error or ConnectionError("no route")
+    for _ in range(times):
+        with pytest.raises(type(error)):
+            await breaker.call(Plan(error))
+
+
+async def opened(clock: ManualClock, **options: Any) -> CircuitBreaker:
+    breaker = CircuitBreaker(1, open_for=60, clock=clock, **options)
+    await failing(breaker, 1)
+    return breaker
+
+
+# -------------------------------------------------------------------------------- opening
+
+
+async def test_five_failures_in_a_row_open_it_for_a_minute_by_default(clock: ManualClock) -> None:
+    breaker = CircuitBreaker(clock=clock)
+
+    await failing(breaker, 4)
+    assert await breaker.call(Plan("fine")) == "fine"
+    await failing(breaker, 4)
+    assert state_of(breaker) is BreakerState.CLOSED
+    await failing(breaker, 1)
+
+    assert (breaker.state, breaker.open_until) == (BreakerState.OPEN, 60.0)
+
+
+async def test_while_it_is_open_nothing_is_called_and_the_error_says_until_when(
+    clock: ManualClock,
+) -> None:
+    breaker = await opened(clock, name="mail")
+    clock.advance(15)
+    plan = Plan("fine")
+
+    with pytest.raises(CircuitOpenError) as rejected:
+        await breaker.call(plan)
+
+    assert plan.calls == []
+    assert rejected.value.until == datetime(2024, 1, 1, 0, 1, tzinfo=UTC)
+    assert rejected.value.seconds == 45.0
+    assert str(rejected.value) == (
+        "'mail' is open until 2024-01-01 00:01:00+00:00 (for 45 s): 1 failures in a row, the last "
+        "with ConnectionError: no route. Nothing was called."
+    )
+
+
+async def test_a_window_forgets_old_failures_and_no_success_does(clock: ManualClock) -> None:
+    breaker = CircuitBreaker(FailureCount(2, window=timedelta(seconds=10)), clock=clock)
+
+    await failing(breaker, 1)
+    clock.advance(10.1)
+    await failing(breaker, 1)
+    assert state_of(breaker) is BreakerState.CLOSED
+    await breaker.call(Plan("fine"))
+    clock.advance(10)
+    await failing(breaker, 1)
+
+    assert state_of(breaker) is BreakerState.OPEN
+
+
+async def test_a_rate_of_failures_needs_calls_enough_to_be_one(clock: ManualClock) -> None:
+    breaker = CircuitBreaker(FailureRate(0.5, window=10, calls_min=6), clock=clock)
+
+    for _ in range(2):
+        await breaker.call(Plan("fine"))
+        await failing(breaker, 1)
+    assert state_of(breaker) is BreakerState.CLOSED
+    await breaker.call(Plan("fine"))
+    await failing(breaker, 1)
+
+    assert state_of(breaker) is BreakerState.OPEN
+
+
+# ------------------------------------------------------------------------------- half-open
+
+
+async def test_when_its_time_is_up_it_is_half_open_for_all_who_ask(clock: ManualClock) -> None:
+    breaker = await opened(clock)
+
+    clock.advance(59.999999)
+    assert state_of(breaker) is BreakerState.OPEN
+    clock.advance(0.000001)
+
+    assert (breaker.state, breaker.open_until) == (BreakerState.HALF_OPEN, None)
+
+
+async def test_only_so_many_probes_are_let_through_and_the_error_says_so(
+    clock: ManualClock,
+) -> None:
+    breaker = await opened(clock, probes=2)
+    clock.advance(60)
+    probes = [RunningCall(breaker) for _ in range(2)]
+
+    with pytest.raises(CircuitOpenError, match="being probed: 1 failures in a row"):
+        RunningCall(breaker)
+
+    probes[0].end()
+    assert state_of(breaker) is BreakerState.CLOSED
+    probes[1].end(ConnectionError())
+    assert state_of(breaker) is BreakerState.CLOSED
+
+
+async def test_a_probe_that_fails_opens_it_anew_for_the_whole_time(clock: ManualClock) -> None:
+    breaker = await opened(clock)
+    clock.advance(100)
+
+    await failing(breaker, 1)
+
+    assert breaker.open_until == 160.0
+
+
+@pytest.mark.parametrize("end", [asyncio.CancelledError(), KeyboardInterrupt(), GeneratorExit()])
+async def test_a_probe_that_is_cancelled_gives_its_place_back(
+    end: BaseException, clock: ManualClock
+) -> None:
+    breaker = await opened(clock)
+    clock.advance(60)
+
+    for _ in range(3):
+        RunningCall(breaker).end(end)
+        assert state_of(breaker) is BreakerState.HALF_OPEN
+    await breaker.call(Plan("fine"))
+
+    assert state_of(breaker) is BreakerState.CLOSED
+
+
+# ------------------------------------------------------------------- failures and answers
+
+
+async def test_cancellation_from_outside_is_not_counted(clock: ManualClock) -> None:
+    breaker = CircuitBreaker(1, clock=clock)
+    task = asyncio.create_task(breaker.call(asyncio.Event().wait))
+    await asyncio.sleep(0)
+
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert state_of(breaker) is BreakerState.CLOSED
+
+
+async def test_a_refusal_is_an_answer_and_closes_what_was_half_open(clock: ManualClock) -> None:
+    breaker = await opened(clock)
+    clock.advance(60)
+
+    await failing(breaker, 1, OutOfStockError("none left"))
+
+    assert state_of(breaker) is BreakerState.CLOSED
+
+
+def test_which_errors_count_is_said_by_the_class_nearest_to_them() -> None:
+    breaker = CircuitBreaker(counts=(OSError, ValueError), ignores=ConnectionError)
+    refusals = ExceptionGroup("", [OutOfStockError("no"), OutOfStockError("no")])
+
+    assert breaker.counts(OSError())
+    assert breaker.counts(TimeoutError())
+    assert breaker.counts(UnicodeError())
+    assert not breaker.counts(ConnectionResetError())
+    assert not breaker.counts(LookupError())
+    assert not breaker.counts(asyncio.CancelledError())
+    assert breaker.counts(ExceptionGroup("", [LookupError(), OSError()]))
+    assert not CircuitBreaker().counts(refusals)
+
+
+def test_what_called_nothing_is_no_failure_unless_it_is_named() -> None:
+    rejected = CallRejectedError("full")
+
+    assert not CircuitBreaker().counts(rejected)
+    assert not CircuitBreaker().counts(ConfigurationError("wrong"))
+    assert CircuitBreaker(counts=(Exception, CallRejectedError)).counts(rejected)
+
+
+# -------------------------------------------------------------------------------- subjects
+
+
+async def test_an_event_counts_once_however_often_it_is_tried(clock: ManualClock) -> None:
+    breaker = CircuitBreaker(3, clock=clock)
+
+    with attempt_subject("order-7"):
+        await failing(breaker, 10)
+    with attempt_subject("order-8"):
+        await failing(breaker, 10)
+    assert state_of(breaker) is BreakerState.CLOSED
+    await failing(breaker, 1)
+
+    assert state_of(breaker) is BreakerState.OPEN
+
+
+async def test_an_event_counts_again_after_its_own_success(clock: ManualClock) -> None:
+    breaker = CircuitBreaker(FailureCount(2, window=60), clock=clock)
+
+    with attempt_subject("order-7"):
+        await failing(breaker, 2)
+        await breaker.call(Plan("fine"))
+        assert state_of(breaker) is BreakerState.CLOSED
+        await failing(breaker, 1)
+
+    assert state_of(breaker) is BreakerState.OPEN
+
+
+async def test_an_event_counts_again_after_a_change_of_state(clock: ManualClock) -> None:
+    breaker = CircuitBreaker(1, open_for=60, clock=clock)
+    with attempt_subject("order-7"):
+        await failing(breaker, 1)
+        clock.advance(60)
+        await failing(breaker, 1)
+    assert breaker.open_until == 120.0
+    clock.advance(60)
+    await breaker.call(Plan("fine"))
+
+    with attempt_subject("order-7"):
+        await failing(breaker, 1)
+
+    assert breaker.open_until == 180.0
+
+
+async def test_the_subjects_that_are_remembered_have_a_limit(clock: ManualClock) -> None:
+    breaker = CircuitBreaker(SUBJECTS_MAX + 2, clock=clock)
+    for number in range(SUBJECTS_MAX + 1):
+        with attempt_subject(f"order-{number}"):
+            await failing(breaker, 1)
+
+    with attempt_subject("order-0"):
+        await failing(breaker, 1)
+
+    assert state_of(breaker) is BreakerState.OPEN
+
+
+# ------------------------------------------------------------------------ telling of it
+
+
+async def test_each_change_is_told_and_logged_with_its_reason(
+    clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[BreakerChange] = []
+    with caplog.at_level(logging.INFO, logger="headwater"):
+        breaker = await opened(clock, name="mail", listeners=[told.append])
+        clock.advance(60)
+        await breaker.call(Plan("fine"))
+
+    assert [(c.before.value, c.after.value, c.number) for c in told] == [
+        ("closed", "open", 1),
+        ("open", "half-open", 2),
+        ("half-open", "closed", 3),
+    ]
+    assert told[0].until == datetime(2024, 1, 1, 0, 1, tzinfo=UTC)
+    assert [record.getMessage() for record in caplog.records] == [
+        (
+            "'mail' is open until 2024-01-01 00:01:00+00:00: 1 failures in a row, the last with "
+            "ConnectionError: no route"
+        ),
+        "'mail' is half-open: its 60 s are over",
+        "'mail' is closed: 1 successful probe(s)",
+    ]
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "INFO"]
+
+
+async def test_a_listener_that_fails_harms_neither_the_call_nor_the_others(
+    clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[BreakerChange] = []
+
+    def broken(change: BreakerChange) -> None:
+        raise LookupError("no pager")
+
+    breaker = await opened(clock, listeners=[broken, told.append])
+
+    assert state_of(breaker) is BreakerState.OPEN
+    assert len(told) == 1
+    assert "a listener of 'circuit breaker' failed" in caplog.text
+    assert "LookupError: no pager" in caplog.text
+
+
+async def test_a_listener_may_ask_the_breaker(clock: ManualClock) -> None:
+    seen: list[BreakerState] = []
+    breaker = CircuitBreaker(1, clock=clock)
+    breaker.add_listener(lambda change: seen.append(breaker.state))
+
+    await failing(breaker, 1)
+
+    assert seen == [BreakerState.OPEN]
+
+
+# --------------------------------------------------------------------------- other forms
+
+
+async def test_a_block_is_a_call(clock: ManualClock) -> None:
+    breaker = CircuitBreaker(1, open_for=60, clock=clock)
+
+    async with breaker:
+        async with breaker:
+            pass
+        assert state_of(breaker) is BreakerState.CLOSED
+    with pytest.raises(ConnectionError):
+        async with breaker:
+            raise ConnectionError
+    with pytest.raises(CircuitOpenError):
+        async with breaker:
+            pytest.fail("it was let in")
+    clock.advance(60)
+    async with breaker:
+        assert state_of(breaker) is BreakerState.HALF_OPEN
+
+    assert state_of(breaker) is BreakerState.CLOSED
+
+
+async def test_a_function_under_it_fails_at_once_while_it_is_open(clock: ManualClock) -> None:
+    breaker = CircuitBreaker(1, clock=clock)
+
+    @breaker
+    async def send(to: str) -> str:
+        raise ConnectionError(to)
+
+    with pytest.raises(ConnectionError):
+        await send("anna")
+
+    with pytest.raises(CircuitOpenError):
+        await send("anna")
+
+
+async def test_one_breaker_serves_the_loops_of_several_threads(clock: ManualClock) -> None:
+    threads_count, calls = 8, 250
+    breaker = CircuitBreaker(threads_count * calls, clock=clock)
+    told: list[BreakerChange] = []
+    breaker.add_listener(told.append)
+    start = threading.Barrier(threads_count)
+
+    def work() -> None:
+        start.wait()
+        asyncio.run(failing(breaker, calls))
+
+    threads = [threading.Thread(target=work) for _ in range(threads_count)]
+    for thread in threads:
+        thread.start()
+    await asyncio.gather(*[asyncio.to_thread(thread.join) for thread in threads])
+
+    assert [change.after for change in told] == [BreakerState.OPEN]
+
+
+# --------------------------------------------------------------------------- its arguments
+
+
+async def listening(change: BreakerChange) -> None:
+    """Stands for a listener that would never be awaited."""
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"failures": 0}, "failures must be a whole number of 1 or more, not 0"),
+        ({"failures": True}, "failures must be a whole number"),
+        ({"failures": listening}, "before it decorates: write @Retry"),
+        ({"open_for": 0}, "open_for must be seconds or a timedelta, above 0"),
+        ({"open_for": float("nan")}, "open_for must be"),
+        ({"open_for": timedelta(days=40_000)}, "at most a hundred years"),
+        ({"probes": 0}, "probes must be"),
+        ({"successes": 1.5}, "successes must be"),
+        ({"counts": "OSError"}, "counts must name classes of exceptions, not 'OSError'"),
+        ({"counts": asyncio.CancelledError}, "Cancellation"),
+        ({"counts": OutOfStockError}, "counts names OutOfStockError, a refusal"),
+        ({"counts": OSError, "ignores": OSError}, "OSError is named twice"),
+        ({"listeners": [listening]}, "A listener is a plain function"),
+        ({"name": ""}, "name must be a text"),
+    ],
+)
+def test_a_wrong_argument_is_said(options: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ConfigurationError, match=problem):
+        CircuitBreaker(**options)
+
+
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        (lambda: FailureCount(0, window=1), "failures must be"),
+        (lambda: FailureCount(1, window=0), "window must be"),
+        (lambda: FailureRate(0, window=1), "rate must be from 0.001 to 1, not 0"),
+        (lambda: FailureRate(1.1, window=1), "rate must be"),
+        (lambda: FailureRate(0.5, window=1, calls_min=0), "calls_min must be"),
+    ],
+)
+def test_a_wrong_threshold_is_said(make: Any, problem: str) -> None:
+    with pytest.raises(ConfigurationError, match=problem):
+        make()
