@@ -50,7 +50,7 @@ from headwater.resilience import (
 )
 from headwater.serialization.personal import Personal, PersonalData, Subject
 from headwater.streams import ExpectedVersion
-from headwater.subscriptions.subscriber import Delivery
+from headwater.subscriptions.delivery import Delivery
 from headwater.unit_of_work.collection import Collection
 from headwater.unit_of_work.repository import Repository
 from headwater.unit_of_work.row_type import where

@@ -13,7 +13,7 @@ from headwater.messages import Event
 from headwater.metadata import Recorded
 from headwater.ports.storage import Storage
 from headwater.streams import ExpectedVersion
-from headwater.subscriptions.subscriber import Delivery
+from headwater.subscriptions.delivery import Delivery
 from headwater.testing import TestApp
 from headwater.unit_of_work.unit import UnitOfWork
 from tests.app.orders import sales

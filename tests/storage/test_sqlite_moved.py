@@ -8,8 +8,8 @@ import pytest
 from headwater.adapters.storage.sqlite import SqliteStorage
 from headwater.errors import StorageError, SubscriptionFailedError
 from headwater.subscriptions import runner
+from headwater.subscriptions.delivery import Delivery
 from headwater.subscriptions.status import SubscriptionState
-from headwater.subscriptions.subscriber import Delivery
 from headwater.subscriptions.subscription import Arrival
 from headwater.testing.conformance.builders import appending, new_event
 from tests.subscriptions.workbench import Workbench

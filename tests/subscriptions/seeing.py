@@ -2,7 +2,7 @@
 
 import asyncio
 
-from headwater.subscriptions.subscriber import Delivery
+from headwater.subscriptions.delivery import Delivery
 from headwater.subscriptions.subscription import Arrival
 
 

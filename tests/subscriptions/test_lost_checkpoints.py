@@ -11,8 +11,8 @@ import pytest
 from headwater.adapters.storage.sqlite import SqliteStorage
 from headwater.ports.leases import Checkpoint
 from headwater.subscriptions import runner
+from headwater.subscriptions.delivery import Delivery
 from headwater.subscriptions.start import Start
-from headwater.subscriptions.subscriber import Delivery
 from headwater.subscriptions.subscription import Arrival
 from tests.subscriptions.workbench import Workbench
 

@@ -14,8 +14,8 @@ from headwater.errors import (
 )
 from headwater.ports.storage import Storage
 from headwater.subscriptions import runner
+from headwater.subscriptions.delivery import Delivery
 from headwater.subscriptions.status import SubscriptionState
-from headwater.subscriptions.subscriber import Delivery
 from headwater.subscriptions.subscription import Arrival
 from tests.subscriptions.workbench import Workbench
 

@@ -7,8 +7,8 @@ import pytest
 from headwater.ports.leases import Checkpoint
 from headwater.ports.storage import Storage
 from headwater.subscriptions import runner
+from headwater.subscriptions.delivery import Delivery
 from headwater.subscriptions.status import SubscriptionState
-from headwater.subscriptions.subscriber import Delivery
 from headwater.subscriptions.subscription import Arrival, partition_of
 from tests.subscriptions.workbench import Workbench
 

@@ -12,9 +12,9 @@ from headwater.adapters.storage.sqlite import SqliteStorage
 from headwater.errors import LogRewoundError, StorageUnavailableError, SubscriptionFailedError
 from headwater.ports.leases import Checkpoint
 from headwater.subscriptions import runner
+from headwater.subscriptions.delivery import Delivery
 from headwater.subscriptions.start import Start
 from headwater.subscriptions.status import SubscriptionState
-from headwater.subscriptions.subscriber import Delivery
 from headwater.subscriptions.subscription import Arrival
 from headwater.subscriptions.subscriptions import Subscriptions
 from tests.subscriptions.ledger import Balance

@@ -11,9 +11,9 @@ from headwater.errors import (
 )
 from headwater.metadata import current_context, message_context
 from headwater.ports.leases import Checkpoint
+from headwater.subscriptions.delivery import Delivery
 from headwater.subscriptions.start import Start
 from headwater.subscriptions.status import SubscriptionState
-from headwater.subscriptions.subscriber import Delivery
 from headwater.subscriptions.subscription import Arrival, partition_of
 from headwater.unit_of_work.unit import CURRENT_UNIT
 from tests.subscriptions.ledger import Booked

@@ -11,8 +11,8 @@ from headwater.errors import (
 )
 from headwater.ports.storage import Storage
 from headwater.streams import ExpectedVersion
+from headwater.subscriptions.delivery import Delivery
 from headwater.subscriptions.status import SubscriptionState
-from headwater.subscriptions.subscriber import Delivery
 from headwater.subscriptions.subscription import Arrival, partition_of
 from headwater.unit_of_work.unit import CURRENT_UNIT
 from headwater.unit_of_work.units import Units

@@ -12,10 +12,11 @@ from headwater.projections.projection import Folds
 from headwater.serialization.codec import EventCodec
 from headwater.serialization.registry import TypeRegistry
 from headwater.streams import ExpectedVersion
+from headwater.subscriptions.delivery import Delivery, current_delivery
 from headwater.subscriptions.runner import Runner
 from headwater.subscriptions.start import BEGINNING, Start
 from headwater.subscriptions.status import SubscriptionStatus
-from headwater.subscriptions.subscriber import Delivery, SubscriberConsumer, current_delivery
+from headwater.subscriptions.subscriber import SubscriberConsumer
 from headwater.subscriptions.subscription import Arrival, Consumer, Subscription
 from headwater.subscriptions.subscriptions import Subscriptions
 from headwater.unit_of_work.units import Units

@@ -1,7 +1,6 @@
 """Wiring: everything the contexts register, planned and checked in one go."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 from headwater.app.belonging import Belonging
 from headwater.app.context import BoundedContext, ProjectionRegistration, SubscriberRegistration
@@ -24,8 +23,8 @@ from headwater.serialization.codec import EventCodec
 from headwater.serialization.registry import TypeRegistry
 from headwater.serialization.upcast_faults import upcast_faults
 from headwater.serialization.upcasting import Upcasters
+from headwater.subscriptions.delivery import delivery_values
 from headwater.subscriptions.runner import Runner
-from headwater.subscriptions.subscriber import Delivery, current_delivery
 from headwater.unit_of_work.units import Units
 
 
@@ -119,7 +118,7 @@ class Wiring:
             *tables,
             container=around.container,
             instances={**around.instances, EventStore: self.event_store},
-            resolvers=(self.types.notice, _delivery),
+            resolvers=(self.types.notice, delivery_values),
             from_message=(MessageContext,),
             propagate_context=True,
             units=self.units,
@@ -183,10 +182,6 @@ class Wiring:
 
     def _fault(self, where: str, problem: str, advice: str) -> None:
         self._faults.append(WiringFault(problem, where=where, advice=advice))
-
-
-def _delivery(annotation: Any) -> Callable[[], Any] | None:
-    return current_delivery if annotation is Delivery else None
 
 
 def _reporter(on_error: OnError | None) -> Callable[[str, Exception], None] | None:

@@ -17,7 +17,7 @@ from headwater.mediator.registrations import (
     Strategy,
 )
 from headwater.mediator.signatures import place
-from headwater.unit_of_work.attempts import AttemptPolicy
+from headwater.resilience import Guard
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -46,14 +46,14 @@ class Handlers:
     def handler(self, target: T, /) -> T: ...
     @overload
     def handler(
-        self, /, *, policy: AttemptPolicy | None = None, inline: bool = False
+        self, /, *, policy: Guard | None = None, inline: bool = False
     ) -> Callable[[T], T]: ...
     def handler(
         self,
         target: Any = None,
         /,
         *,
-        policy: AttemptPolicy | None = None,
+        policy: Guard | None = None,
         inline: bool = False,
     ) -> Any:
         """Register the one handler of the request type that its first parameter names.
@@ -84,7 +84,7 @@ class Handlers:
         strategy: Strategy | None = None,
         after_commit: bool = False,
         order: int = 0,
-        policy: AttemptPolicy | None = None,
+        policy: Guard | None = None,
         inline: bool = False,
     ) -> Callable[[T], T]: ...
     def on(
@@ -95,7 +95,7 @@ class Handlers:
         strategy: Strategy | None = None,
         after_commit: bool = False,
         order: int = 0,
-        policy: AttemptPolicy | None = None,
+        policy: Guard | None = None,
         inline: bool = False,
     ) -> Any:
         """Register a handler of published messages, of a class, a union, or a Protocol.

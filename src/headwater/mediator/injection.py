@@ -21,7 +21,7 @@ from headwater.mediator.signatures import (
     read_signature,
 )
 from headwater.ports.container import Container, Scope
-from headwater.unit_of_work.attempts import AttemptPolicy
+from headwater.resilience import Guard
 
 
 class Resolver(Protocol):
@@ -92,7 +92,7 @@ class CallPlan(msgspec.Struct, frozen=True):
     inline: bool
     needs: frozenset[Any]
     scoped: bool
-    policy: AttemptPolicy | None = None
+    policy: Guard | None = None
 
 
 class Constants:

@@ -15,12 +15,12 @@ from headwater.mediator.registrations import (
     Strategy,
 )
 from headwater.mediator.scanning import mark
-from headwater.unit_of_work.attempts import AttemptPolicy
+from headwater.resilience import Guard
 
 T = TypeVar("T", bound=Callable[..., Any])
 
 
-def handles(*, policy: AttemptPolicy | None = None, inline: bool = False) -> Callable[[T], T]:
+def handles(*, policy: Guard | None = None, inline: bool = False) -> Callable[[T], T]:
     """Mark a handler of requests; see `Handlers.handler`."""
 
     site = call_site()
@@ -36,7 +36,7 @@ def hears(
     strategy: Strategy | None = None,
     after_commit: bool = False,
     order: int = 0,
-    policy: AttemptPolicy | None = None,
+    policy: Guard | None = None,
     inline: bool = False,
 ) -> Callable[[T], T]:
     """Mark a handler of published messages; see `Handlers.on`.

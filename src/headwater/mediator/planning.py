@@ -21,7 +21,7 @@ from headwater.mediator.registrations import (
     Strategy,
 )
 from headwater.mediator.signatures import Kind, Signature, name_of, read_signature, where_of
-from headwater.unit_of_work.attempts import AttemptPolicy
+from headwater.resilience import Guard
 
 
 class ListenerPlan(msgspec.Struct, frozen=True, eq=False):
@@ -169,7 +169,7 @@ class Planner:
         owner: type | None,
         *,
         inline: bool = False,
-        policy: AttemptPolicy | None = None,
+        policy: Guard | None = None,
     ) -> CallPlan | None:
         plan = self._injector.plan(signature, self._faults, owner=owner, inline=inline)
         if policy is None:

@@ -3,12 +3,13 @@
 from inspect import isclass
 
 from headwater.mediator.signatures import Kind, Signature
+from headwater.resilience import Guard
 
 
 def wrong_policy(policy: object, signature: Signature) -> tuple[str, str] | None:
     """Return what is wrong with *policy* for the handler of *signature*, and the advice.
 
-    None if it can be called as an `AttemptPolicy`.
+    None if it can be called as an `Guard`.
     """
     name = signature.name
     if isclass(policy):
@@ -16,7 +17,7 @@ def wrong_policy(policy: object, signature: Signature) -> tuple[str, str] | None
             f"the policy of {name} is the class {policy.__name__}, not an object.",
             f"Make one: policy={policy.__name__}().",
         )
-    if not callable(getattr(policy, "call", None)):
+    if not isinstance(policy, Guard):
         return (
             f"the policy of {name} is {policy!r}, which has no method 'call'.",
             "Give one of headwater.resilience, such as Policy(Retry(), CircuitBreaker()).",

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from headwater.unit_of_work.attempts import AttemptPolicy
+from headwater.resilience import Guard
 
 
 class Strategy(Enum):
@@ -56,7 +56,7 @@ class HandlerRegistration(msgspec.Struct, frozen=True, eq=False):
     target: Any
     site: str
     inline: bool = False
-    policy: AttemptPolicy | None = None
+    policy: Guard | None = None
 
 
 class ListenerRegistration(msgspec.Struct, frozen=True, eq=False):
@@ -72,7 +72,7 @@ class ListenerRegistration(msgspec.Struct, frozen=True, eq=False):
     order: int = 0
     inline: bool = False
     messages: tuple[type, ...] = ()
-    policy: AttemptPolicy | None = None
+    policy: Guard | None = None
 
 
 class DeliveryRegistration(msgspec.Struct, frozen=True, eq=False):
@@ -81,7 +81,7 @@ class DeliveryRegistration(msgspec.Struct, frozen=True, eq=False):
     target: Any
     site: str
     inline: bool = False
-    policy: AttemptPolicy | None = None
+    policy: Guard | None = None
 
 
 class BehaviourRegistration(msgspec.Struct, frozen=True, eq=False):

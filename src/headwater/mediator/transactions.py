@@ -13,7 +13,8 @@ from headwater.mediator.strategies import run_together
 from headwater.mediator.streaming import Ended
 from headwater.messages import Command, Query
 from headwater.metadata import CURRENT_CONTEXT, CausedContext, current_context, root_context
-from headwater.unit_of_work.attempts import AttemptPolicy, attempted
+from headwater.resilience import Guard
+from headwater.unit_of_work.attempts import attempted
 from headwater.unit_of_work.unit import CURRENT_UNIT, UnitOfWork
 from headwater.unit_of_work.units import Idempotency, Units
 
@@ -140,7 +141,7 @@ class Transactions:
             lambda text: codec.decode_value(text, response_type),
         )
 
-    def attempts_of(self, call: Call, policy: AttemptPolicy, name: str) -> Call:
+    def attempts_of(self, call: Call, policy: Guard, name: str) -> Call:
         """Return *call*, known as *name*, under *policy*: see `attempted`."""
 
         async def under_policy(message: Any) -> Any:

@@ -12,6 +12,7 @@ from headwater.ports.changes import CheckpointMove, RowChange, RowGuard
 from headwater.ports.leases import Checkpoint
 from headwater.ports.log import EVERYTHING, LogFilter, StoredEvent
 from headwater.serialization.envelope import recorded
+from headwater.subscriptions.batching import Batching
 from headwater.subscriptions.start import BEGINNING, Start
 from headwater.unit_of_work.advance import NO_ADVANCE, Advance
 
@@ -25,6 +26,7 @@ class Subscription(msgspec.Struct, frozen=True):
     `partitions` counts only when the name is opened for the first time; then it is stored.
     `start` is where it begins when the name is opened for the first time.
     `page_events` is how many events are read, and so committed, at a time at most.
+    `gather` is how a handler of lists wants them filled, None where it takes one event at a time.
     `takes` are the type names that it wants after upcasting: one stored event can become several
     of which it wants some. Empty: all that it reads.
     `reads` holds the newest schema version that this code can read of each stored type name among
@@ -37,6 +39,7 @@ class Subscription(msgspec.Struct, frozen=True):
     partitions: int = PARTITIONS
     start: Start = BEGINNING
     page_events: int = 2000
+    gather: Batching | None = None
     takes: frozenset[str] = frozenset()
     reads: Mapping[str, int] = {}
     passes: Mapping[str, int] = {}
@@ -49,12 +52,24 @@ class Arrival:
     Several that were made of one event have its position, and follow on one another.
     `preceding` is what stands before it on its page as it is stored, whoever that is for.
     `attempts` is how often it was tried before, as far as that is stored.
+    `fault` is why it could not be decoded, None if it could; no consumer sees one that could not.
     """
 
-    __slots__ = ("_recorded", "attempts", "key", "partition", "payload", "preceding", "stored")
+    __slots__ = (
+        "_recorded",
+        "attempts",
+        "fault",
+        "key",
+        "partition",
+        "payload",
+        "preceding",
+        "stored",
+    )
 
-    def __init__(self, stored: StoredEvent, payload: object) -> None:
-        self.stored, self.payload = stored, payload
+    def __init__(
+        self, stored: StoredEvent, payload: object, fault: Exception | None = None
+    ) -> None:
+        self.stored, self.payload, self.fault = stored, payload, fault
         self.key, self.partition, self.attempts = "", 0, 0
         self.preceding: StoredEvent | None = None
         self._recorded: Recorded[Any] | None = None
@@ -132,9 +147,7 @@ class Batch:
     def single(self) -> bool:
         """Whether all arrivals were made of one stored event."""
         arrivals = self.arrivals
-        return bool(arrivals) and (
-            arrivals[0].stored.position == arrivals[-1].stored.position
-        )
+        return bool(arrivals) and (arrivals[0].stored.position == arrivals[-1].stored.position)
 
     def reached(self, worked: Worked) -> Checkpoint:
         """Return where the checkpoint stands after *worked*; never within a stored event."""
@@ -207,7 +220,18 @@ Outcome = Worked | BaseException
 
 
 class Consumer(Protocol):
-    """What a subscription feeds: a projection, a subscriber."""
+    """What a subscription feeds: a projection, a subscriber.
+
+    `together`: the batches of all partitions are one commit, because nothing in them waits for
+    anybody; otherwise each partition is worked on its own, and none waits for another.
+    `keyed_by_stream`: the key is the stream, which is known also of what can't be decoded.
+    """
+
+    @property
+    def together(self) -> bool: ...
+
+    @property
+    def keyed_by_stream(self) -> bool: ...
 
     def key_of(self, arrival: Arrival) -> str:
         """Return the key whose events stay in order; it picks the partition."""

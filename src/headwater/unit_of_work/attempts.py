@@ -1,28 +1,18 @@
 """Attempts: work that a policy makes again, each time in a unit of work of its own."""
 
 from collections.abc import Awaitable, Callable
-from typing import ParamSpec, Protocol, TypeVar
+from typing import TypeVar
 
 from headwater.errors import KeyStoreError, StorageError
+from headwater.resilience import Guard
 from headwater.unit_of_work.collecting import IdSource
 from headwater.unit_of_work.unit import CURRENT_UNIT, UnitOfWork
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class AttemptPolicy(Protocol):
-    """What stands around the attempts of a handler: each policy of `headwater.resilience`."""
-
-    async def call(
-        self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        """Await ``function(*args, **kwargs)`` once, several times or not at all, each time anew."""
-        ...
-
-
 async def attempted(
-    policy: AttemptPolicy,
+    policy: Guard,
     work: Callable[[UnitOfWork], Awaitable[T]],
     *,
     within: UnitOfWork,
