@@ -145,6 +145,7 @@ class LogModel:
             and (not where.types or fact.event.type in where.types)
             and (not where.categories or fact.stream_id.split("-")[0] in where.categories)
             and where.tags <= set(fact.event.tags)
+            and (not where.tenants or fact.event.tenant in where.tenants)
         ]
 
     def stream(
@@ -219,7 +220,10 @@ def _erased(fact: Fact, change: StreamChange, now: int) -> Fact:
 def facts_of(events: Sequence[StoredEvent]) -> list[tuple[object, ...]]:
     """Return of stored events what the model knows of them."""
     return [
-        (e.position, e.stream_id, e.version, e.id, e.type, e.schema_version, e.data, e.tags)
+        (
+            *(e.position, e.stream_id, e.version, e.id),
+            *(e.type, e.schema_version, e.data, e.tags, e.tenant),
+        )
         for e in events
     ]
 
@@ -230,6 +234,7 @@ def told(facts: Sequence[Fact]) -> list[tuple[object, ...]]:
         (
             *(f.position, f.stream_id, f.version),
             *(f.event.id, f.event.type, f.event.schema_version, f.event.data, f.event.tags),
+            f.event.tenant,
         )
         for f in facts
     ]

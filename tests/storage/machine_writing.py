@@ -29,7 +29,9 @@ T = TypeVar("T")
 OF_THE_LOG = {
     *("IdempotencyConflictError", "StreamClosedError", "ConcurrencyError", "TagConditionError"),
 }
-BEFORE_THE_LOG = {"DeadlineExceededError", "ReceiptExistsError", "CheckpointConflictError"}
+BEFORE_THE_LOG = {
+    *("DeadlineExceededError", "ReceiptExistsError", "LeaseLostError", "CheckpointConflictError"),
+}
 
 
 class WritingMachine(RuleBasedStateMachine):

@@ -35,6 +35,7 @@ TEXT, INTEGER, REAL = IndexKind.TEXT, IndexKind.INTEGER, IndexKind.REAL
 STREAMS: Final = ["a-1", "a-2", "a-3", "b", "$t-1"]
 TYPES: Final = ["x.made", "x.gone"]
 TAGS: Final = ["t:1", "t:2", "ü"]
+TENANTS: Final = ["acme", "zürich"]
 KEYS: Final = ["a", "b", "c", "ä", ""]
 STALE: Final = 10**9
 """A row version that no row will ever have in a test."""
@@ -130,7 +131,9 @@ def events(draw: st.DrawFn) -> NewEvent:
     if draw(st.integers(0, 19)) == 0:
         kind = draw(st.sampled_from(TYPES))
     tags = draw(st.lists(st.sampled_from(TAGS), unique=True, max_size=2))
-    return NewEvent(id, kind, 1, f'{{"n":{id[-1]}}}', occurred_at=0, tags=tuple(tags))
+    tenant = draw(st.sampled_from([None, *TENANTS]))
+    data = f'{{"n":{id[-1]}}}'
+    return NewEvent(id, kind, 1, data, occurred_at=0, tags=tuple(tags), tenant=tenant)
 
 
 expected_versions = st.one_of(
@@ -167,6 +170,7 @@ checkpoint_moves = st.builds(
     st.integers(0, 1),
     st.integers(0, 1),
     st.one_of(st.none(), ids(3)),
+    mostly(st.none(), st.just(1)),
 )
 _ACTIONS: Final = [StreamAction.ARCHIVE, StreamAction.RESTORE, StreamAction.TRUNCATE]
 stream_changes = st.builds(
@@ -205,6 +209,7 @@ filters = st.builds(
     types=st.frozensets(st.sampled_from(TYPES), max_size=1),
     categories=st.frozensets(st.sampled_from(["a", "b", "$t", "c"]), max_size=2),
     tags=st.frozensets(st.sampled_from(TAGS), max_size=2),
+    tenants=st.frozensets(st.sampled_from(TENANTS), max_size=1),
     internal=st.booleans(),
     archived=st.booleans(),
 )

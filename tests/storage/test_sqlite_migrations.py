@@ -15,7 +15,7 @@ from headwater.errors import (
     SchemaVersionError,
 )
 from headwater.ports.changes import Appended, Changes, CheckpointMove, Committed
-from headwater.ports.leases import Checkpoint
+from headwater.ports.leases import Checkpoint, Lease
 from headwater.ports.log import LogFilter, StreamInfo, StreamState
 from headwater.ports.storage import StoredReceipt
 from headwater.testing.conformance.builders import (
@@ -60,6 +60,12 @@ BEGINS_AT_1 = (
     """SELECT json_group_array(json_array(position)), (SELECT position FROM headwater_head)
         FROM (SELECT * FROM headwater_events WHERE position > 0 ORDER BY position LIMIT 9)""",
 )
+
+# How code of version 2 moves a checkpoint and opens a subscription.
+MOVES_AT_2 = """UPDATE headwater_checkpoints SET position = 4, event_id = NULL
+    WHERE subscription = 'totals' AND partition = 0"""
+OPENS_AT_2 = """INSERT INTO headwater_checkpoints (subscription, partition, position)
+    VALUES ('mail', 0, 7)"""
 
 
 @pytest.fixture
@@ -112,6 +118,41 @@ async def test_what_is_new_works_on_what_was_there_before(path: Path) -> None:
     with pytest.raises(CheckpointConflictError):
         await storage.commit(Changes(checkpoints=(CheckpointMove("totals", 1, 1, 2),)))
     await storage.close()
+
+
+async def test_partitions_from_before_are_leased_where_they_stand(path: Path) -> None:
+    storage = SqliteStorage(path)
+    await storage.open()
+
+    shares = await storage.lease_partitions("a", ["totals"], seconds=60)
+
+    assert shares["totals"].leases == (Lease(0, 1, Checkpoint(2)), Lease(1, 2, Checkpoint(0)))
+    move = CheckpointMove("totals", 0, 2, 3, None, 1)
+    await storage.commit(Changes(checkpoints=(move,)))
+    await storage.close()
+
+
+async def test_code_of_version_2_that_has_the_file_open_moves_checkpoints_by_compare_and_set(
+    path: Path,
+) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as old:
+        for statement in schema.MIGRATIONS[1]:
+            old.execute(statement)
+        old.execute("UPDATE headwater_meta SET value = '2' WHERE name = 'schema_version'")
+        storage = SqliteStorage(path)
+        await storage.open()
+        await storage.lease_partitions("a", ["totals"], seconds=60)
+
+        old.execute(MOVES_AT_2)
+        old.execute(OPENS_AT_2)
+
+        with pytest.raises(CheckpointConflictError):
+            await storage.commit(Changes(checkpoints=(CheckpointMove("totals", 0, 2, 3, None, 1),)))
+        states = await storage.partition_states("mail")
+        assert [(one.checkpoint, one.token, one.worker) for one in states] == [
+            (Checkpoint(7), 0, None)
+        ]
+        await storage.close()
 
 
 async def test_receipts_from_before_are_kept_as_if_they_came_with_the_migration(

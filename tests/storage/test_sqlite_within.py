@@ -12,11 +12,12 @@ from headwater.adapters.storage.sqlite import SqliteStorage
 from headwater.errors import (
     ConcurrencyError,
     ConfigurationError,
+    LeaseLostError,
     StorageBusyError,
     StorageClosedError,
     StreamClosedError,
 )
-from headwater.ports.changes import Changes
+from headwater.ports.changes import Changes, CheckpointMove
 from headwater.ports.log import StreamInfo, StreamState
 from headwater.ports.rows import CollectionSpec
 from headwater.streams import ExpectedVersion
@@ -52,6 +53,26 @@ def mine(storage: SqliteStorage) -> Iterator[sqlite3.Connection]:
         connection.execute("CREATE TABLE customers (name TEXT)")
         connection.row_factory = lambda cursor, values: {"names": [*values]}
         yield connection
+
+
+async def test_a_lost_lease_refuses_a_commit_within_and_the_next_goes_on(
+    storage: SqliteStorage, mine: sqlite3.Connection
+) -> None:
+    await storage.open_subscription("totals", partitions=1, start_after=0)
+    share = (await storage.lease_partitions("a", ["totals"], seconds=60))["totals"]
+    moves = [
+        Changes(checkpoints=(CheckpointMove("totals", 0, 0, 7, None, token),))
+        for token in (share.leases[0].token + 1, share.leases[0].token)
+    ]
+
+    mine.execute("BEGIN IMMEDIATE")
+    with pytest.raises(LeaseLostError):
+        await asyncio.to_thread(storage.commit_within, mine, moves[0])
+    await asyncio.to_thread(storage.commit_within, mine, moves[1])
+    mine.execute("COMMIT")
+
+    (state,) = await storage.partition_states("totals")
+    assert state.checkpoint.position == 7
 
 
 async def test_events_and_the_users_rows_are_committed_together(
