@@ -73,12 +73,13 @@ def override_of(row: Row) -> PayloadOverride | None:
         SerializationError: it is not one that this code writes, or it was read without keys.
     """
     try:
-        return _decode(row.data)
+        override: PayloadOverride | None = _decode(row.data)
     except msgspec.MsgspecError as error:
         raise SerializationError(
             f"Override {row.key!r} can't be read: {error}. Is it written by newer code, or read "
             f"without the keys of its personal data?"
         ) from error
+    return override
 
 
 _decode: Final = msgspec.json.Decoder(PayloadOverride | None).decode

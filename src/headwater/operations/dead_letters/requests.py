@@ -24,6 +24,7 @@ class RequestAction(Enum):
 class DeliveryRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is to be done with one delivery. Times are microseconds since 1970 UTC.
 
+    `held_at` is that of the delivery which was seen: another one under its id is not meant.
     `together` names all that were asked for at once; with `stop_on_failure`, those that are left
     are dropped when one fails. It is done at `not_before`, which spreads many over time.
     """
@@ -32,6 +33,7 @@ class DeliveryRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     subscription: str
     key: str
     position: int
+    held_at: int
     action: RequestAction
     by: str
     at: int

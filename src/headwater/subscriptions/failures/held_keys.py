@@ -74,6 +74,7 @@ class HeldKeys:
         self._aside: dict[str, Held] = {}
         self._due: list[tuple[int, int, str]] = []
         self._by_id: dict[str, Held] = {}
+        self._furthest = 0
         self.waiting = 0
 
     def __len__(self) -> int:
@@ -85,21 +86,20 @@ class HeldKeys:
         """Return the held delivery of that id, None if there is none."""
         return self._by_id.get(id)
 
+    def at(self, position: int) -> Sequence[Held]:
+        """Return what is held of the event at *position*."""
+        return [held for held in self._by_id.values() if held.position == position]
+
     def holds(self, key: str) -> bool:
         """Return whether events of *key* have to wait."""
         return key in self._queues
-
-    def head(self, key: str) -> Held | None:
-        """Return what the others of *key* wait for, None if the key is not held."""
-        queue = self._queues.get(key)
-        return queue[0] if queue else None
 
     def first_due(self) -> Held | None:
         """Return the one that is due first, None if none is by itself."""
         while self._due:
             due_at, _, id = self._due[0]
             held = self._by_id.get(id)
-            if held is not None and held.due_at == due_at and self._is_tried(held):
+            if held is not None and held.due_at == due_at and not self.waits(held):
                 return held
             heappop(self._due)
         return None
@@ -135,6 +135,7 @@ class HeldKeys:
         """
         self.remove(held.id)
         self._by_id[held.id] = held
+        self._furthest = max(self._furthest, held.position)
         if not held.holds_key:
             self._aside[held.id] = held
             return
@@ -148,8 +149,7 @@ class HeldKeys:
             insort(ordered, held, key=lambda each: each.position)
             self._queues[held.key] = deque(ordered)
         self.waiting += held.state is DeliveryState.WAITING
-        if held.due_at is not None:
-            heappush(self._due, (held.due_at, held.position, held.id))
+        self._note_due(held)
 
     def remove(self, id: str) -> None:
         """Hold it no longer; who waited behind it waits on until it is `put` with another state."""
@@ -163,6 +163,8 @@ class HeldKeys:
             queue.remove(held)
         if not queue:
             del self._queues[held.key]
+        else:
+            self._note_due(queue[0])
         self.waiting -= held.state is DeliveryState.WAITING
 
     def next_after(self, held: Held) -> Held | None:
@@ -174,12 +176,20 @@ class HeldKeys:
 
     def forget_after(self, position: int) -> None:
         """Forget what stands after *position*: it was never committed."""
+        if self._furthest <= position:
+            return
+        self._furthest = position
         for held in [each for each in self._by_id.values() if each.position > position]:
             self.remove(held.id)
 
-    def _is_tried(self, held: Held) -> bool:
+    def _note_due(self, held: Held) -> None:
+        if held.due_at is not None:
+            heappush(self._due, (held.due_at, held.position, held.id))
+
+    def waits(self, held: Held) -> bool:
+        """Return whether *held* waits for an earlier event of its key."""
         queue = self._queues.get(held.key)
-        return queue is not None and queue[0] is held
+        return held.id not in self._aside and queue is not None and queue[0].id != held.id
 
 
 def waiting(

@@ -42,6 +42,11 @@ class FailurePolicy(msgspec.Struct, frozen=True):
     then: OnFailure = OnFailure.PARK_KEY
     waiting_max: int = WAITING_MAX
 
+    @property
+    def stops_at_once(self) -> bool:
+        """Whether nothing that has failed is ever kept."""
+        return self.then is OnFailure.STOP and not self.delays
+
 
 def failure_policy(
     *,

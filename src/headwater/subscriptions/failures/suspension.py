@@ -7,14 +7,14 @@ waiting.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from headwater.clock import Clock
 from headwater.errors import CircuitOpenError
-from headwater.resilience.breaker_states import BreakerState
+from headwater.resilience.breaker_states import BreakerChange, BreakerState
 from headwater.resilience.circuit_breaker import CircuitBreaker
 from headwater.resilience.failures import leaves_of
 from headwater.subscriptions.failure import Suspend
@@ -54,6 +54,9 @@ class Suspension:
 
     def __init__(self, breakers: Sequence[CircuitBreaker], clock: Clock) -> None:
         self._breakers, self._clock = breakers, clock
+        self._loop: asyncio.AbstractEventLoop | None = None
+        for breaker in breakers:
+            breaker.add_listener(self._heard)
         self._until: float | None = None
         self._why = ""
         self._prober: Suspended | None = None
@@ -70,6 +73,14 @@ class Suspension:
         """What lanes say while the events are suspended; None while they are not."""
         return None if self._until is None else Suspend(self._until, self._why)
 
+    def due_at(self, lane: Suspended, due: float) -> float | None:
+        """Return when *lane* may redeliver what is due at *due*; None: it is woken then."""
+        if self._until is None or self._prober is lane:
+            return due
+        if self._prober is not None or (self._redelivered_last and self._waiting):
+            return None
+        return max(due, self._until)
+
     def may_go(self, lane: Suspended) -> bool:
         """Return whether *lane* may redeliver now; while all are suspended, it goes alone then."""
         if self._until is None or self._prober is lane:
@@ -83,12 +94,12 @@ class Suspension:
 
     async def ready(self, lane: Suspended) -> None:
         """Return when *lane* may hand over a batch; while all are suspended, it goes alone."""
-        if self._until is None:
+        if self._until is None or self._prober is lane:
             return
         self._waiting.append(lane)
         try:
-            while self._until is not None and self._prober is not lane:
-                seconds = self._until - self._clock.monotonic()
+            while (until := self._until) is not None:
+                seconds = until - self._clock.monotonic()
                 first = self._prober is None and self._waiting[0] is lane
                 if first and seconds <= 0:
                     self._prober, self._redelivered_last = lane, False
@@ -96,13 +107,14 @@ class Suspension:
                 await self._wait(seconds if first else None)
         finally:
             self._waiting.remove(lane)
-            self._tell(self._changed)
+            self._change()
 
     # ------------------------------------------------------------------------- changing
 
     def join(self, lane: Suspended) -> None:
         """Take *lane* in."""
         self._lanes[lane] = None
+        self._loop = asyncio.get_running_loop()
 
     def leave(self, lane: Suspended) -> None:
         """Let *lane* go; if it was its turn, another one has it."""
@@ -127,11 +139,8 @@ class Suspension:
             self._recent.clear()
         if self._until is None:
             return
-        if all(breaker.state is BreakerState.CLOSED for breaker in self._breakers) and (
-            self._breakers or self._prober is lane
-        ):
-            self._until, self._prober = None, None
-            self._wake_all()
+        if self._closed and (bool(self._breakers) or self._prober is lane):
+            self._lift()
         else:
             self.end_turn(lane)
 
@@ -146,7 +155,10 @@ class Suspension:
         if not rejected and not away:
             self.end_turn(lane)
             return None
-        seconds = [breaker.open_until - breaker.clock.monotonic() for breaker in away]
+        if self._until is not None and self._prober not in (None, lane):
+            # It was handed over before; somebody else finds out already.
+            seconds = max(0.0, self._until - self._clock.monotonic())
+            return Opened(Suspend(self._until, self._why), seconds, probe=False)
         return self._opened(lane, rejected, away)
 
     def _opened(
@@ -169,21 +181,39 @@ class Suspension:
         self._wake_all()
         return Opened(Suspend(self._until, self._why), seconds, probe)
 
+    @property
+    def _closed(self) -> bool:
+        return all(breaker.state is BreakerState.CLOSED for breaker in self._breakers)
+
+    def _heard(self, change: BreakerChange) -> None:
+        """Hear, in any thread, that a breaker has changed, also because of other subscriptions."""
+        loop = self._loop
+        if change.after is BreakerState.CLOSED and loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self._look)
+
+    def _look(self) -> None:
+        if self._until is not None and self._closed:
+            self._lift()
+
+    def _lift(self) -> None:
+        self._until, self._prober = None, None
+        self._wake_all()
+
     def _wake_all(self) -> None:
-        changed, self._changed = self._changed, asyncio.Event()
-        self._tell(changed)
+        self._change()
         for lane in self._lanes:
             lane.wake()
 
-    def _tell(self, changed: asyncio.Event) -> None:
+    def _change(self) -> None:
+        """Let all who wait look again."""
+        changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
     async def _wait(self, seconds: float | None) -> None:
         """Return when something has changed, or after *seconds* of the clock."""
-        changed = asyncio.ensure_future(self._changed.wait())
-        tasks: set[asyncio.Future[object]] = {changed}
+        tasks: set[asyncio.Task[Any]] = {asyncio.create_task(self._changed.wait())}
         if seconds is not None:
-            tasks.add(asyncio.ensure_future(self._clock.sleep(seconds)))
+            tasks.add(asyncio.create_task(self._clock.sleep(seconds)))
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
