@@ -5,6 +5,8 @@ from msgspec.structs import replace
 
 from headwater.adapters.storage.postgres import PostgresSettings, PostgresStorage
 from headwater.ports.storage import Storage
+from headwater.testing.conformance.leases.tokens import TokensConformance
+from headwater.testing.conformance.leases.workers import WorkersConformance
 from headwater.testing.conformance.log.cursors import CursorsConformance
 from headwater.testing.conformance.log.news import NewsConformance
 from headwater.testing.conformance.rows.unique import UniqueConformance
@@ -36,6 +38,14 @@ class TestListeningBeside(_ThroughPgBouncer, NewsConformance):
 
 class TestPolling(_ThroughPgBouncer, NewsConformance, CursorsConformance, UniqueConformance):
     """Everything goes through the pooler."""
+
+    @pytest.fixture
+    def new_storage(self, settings: PostgresSettings) -> Storage:
+        return PostgresStorage(settings)
+
+
+class TestLeasing(_ThroughPgBouncer, WorkersConformance, TokensConformance):
+    """Leases and the commits under them go through the pooler."""
 
     @pytest.fixture
     def new_storage(self, settings: PostgresSettings) -> Storage:

@@ -144,7 +144,8 @@ class SharedConformance(LeasesSuite):
         moved = Counter(partition for mover in movers for partition in mover.moved)
         assert await places(storage) == [moved[number] for number in range(PARTITIONS)]
         assert len(await storage.read_stream("moves-1")) == moved.total() > 0
-        assert any(mover.lost for mover in movers)
+        # Where time is a server's, none may have come between a lease's end and its next use.
+        assert any(mover.lost for mover in movers) or not self.takes_time_from_clock
 
     async def test_a_collection_that_the_other_dropped_is_refused_as_if_not_prepared(
         self, storage: Storage, other: Storage
