@@ -2,6 +2,7 @@
 
 import pytest
 
+from headwater.clock import ManualClock
 from headwater.monitoring.stalls import StallWatch
 from headwater.subscriptions.status import HeldCounts, SubscriptionState, SubscriptionStatus
 from tests.monitoring.conftest import standing
@@ -14,18 +15,18 @@ class Watched:
     """A watch on one subscription, whose time and status the test sets."""
 
     def __init__(self) -> None:
-        self.now, self.cause = 1000.0, "handler mail runs for 61 s"
+        self.clock, self.cause = ManualClock(), "handler mail runs for 61 s"
         self.status = standing()
         self.watch = StallWatch(
             lambda: [self.status],
             causes=lambda _: self.cause,
             limit_seconds=LIMIT,
-            monotonic=lambda: self.now,
+            clock=self.clock,
         )
 
     def after(self, seconds: float, status: SubscriptionStatus | None = None) -> SubscriptionStatus:
         """Return what the watch says after so long, in which *status* came about."""
-        self.now += seconds
+        self.clock.advance(seconds)
         self.status = status or self.status
         (judged,) = self.watch.look()
         return judged

@@ -12,7 +12,7 @@ from headwater.app.run import Run
 from headwater.app.storages import storage_of
 from headwater.app.surroundings import Surroundings, dishka_container
 from headwater.app.wiring import Wiring
-from headwater.clock import Clock, Duration, Moment, SystemClock
+from headwater.clock import Clock, Duration, Moment, SystemClock, seconds_of
 from headwater.domain.read_model import ReadModel
 from headwater.errors import ConfigurationError
 from headwater.event_store import EventStore
@@ -24,6 +24,9 @@ from headwater.mediator.registrations import Strategy
 from headwater.mediator.sending import Receipt
 from headwater.mediator.streaming import Stream
 from headwater.messages import Request
+from headwater.monitoring.settings import Monitoring
+from headwater.monitoring.stalls import STALLED_SECONDS
+from headwater.monitoring.worker import WorkerMonitoring
 from headwater.operations.rebuilding import Rebuild
 from headwater.operations.retention import Retention
 from headwater.ports.storage import Storage
@@ -52,7 +55,8 @@ class App:
     that no caller sees. *strategy* says how `publish` runs handlers, *unheard* what it does where
     there are none. *retention* says how long receipts and ids of erased events are kept; by
     default, for ever. With ``run_subscriptions=False`` this process sends and publishes only, and
-    leaves the subscriptions to others.
+    leaves the subscriptions to others. *monitoring* gives it a port for probes and metrics;
+    *stalled_after* is how long a subscription may be behind without coming further.
     """
 
     def __init__(
@@ -71,12 +75,14 @@ class App:
         limits: Limits = DEFAULT_LIMITS,
         retention: Retention | None = None,
         run_subscriptions: bool = True,
+        monitoring: Monitoring | None = None,
+        stalled_after: Duration = STALLED_SECONDS,
     ) -> None:
         """Make an app called *name*, which is also the context of what belongs to no other.
 
         Raises:
             InvalidNameError: *name* can't be a context name.
-            ConfigurationError: there is no storage for a URL.
+            ConfigurationError: there is no storage for a URL, or *stalled_after* is not above 0.
         """
         self.name = check_context_name(name)
         self.clock: Clock = clock or SystemClock()
@@ -92,6 +98,9 @@ class App:
         self._retention = retention
         self._strategy, self._unheard = strategy, unheard
         self._run_subscriptions = run_subscriptions
+        self._monitoring, self._stalled_seconds = monitoring, seconds_of(stalled_after)
+        if self._stalled_seconds <= 0:
+            raise ConfigurationError(f"stalled_after must be above 0 s, not {stalled_after}.")
         self._contexts: list[BoundedContext] = []
         self._wiring: Wiring | None = None
         self._run: Run | None = None
@@ -154,7 +163,7 @@ class App:
         Raises:
             WiringError: something is wrong in the wiring.
             StorageError: a storage can't be used.
-            ConfigurationError: it is running already.
+            ConfigurationError: it is running already, or the port of its monitoring is taken.
         """
         if self._run is not None or self._starting:
             raise ConfigurationError(f"App {self.name!r} is running already.")
@@ -164,6 +173,13 @@ class App:
             self._run = await Run.start(
                 wiring,
                 (self.storage, *self._databases.values()),
+                monitoring=WorkerMonitoring(
+                    self._monitoring,
+                    app=self.name,
+                    log=self.storage,
+                    clock=self.clock,
+                    stalled_seconds=self._stalled_seconds,
+                ),
                 retention=self._retention,
                 subscribe=self._run_subscriptions,
             )
@@ -275,8 +291,23 @@ class App:
         return self._personal_data
 
     def status(self) -> tuple[SubscriptionStatus, ...]:
-        """Return what is known of each subscription of this process."""
-        return self._running().subscriptions.status()
+        """Return what is known of each subscription of this process.
+
+        One that makes no progress for *stalled_after* is STALLED, with the likely cause.
+        """
+        return self._running().monitoring.statuses()
+
+    @property
+    def monitoring_address(self) -> tuple[str, int]:
+        """The host and port on which ``/live``, ``/ready`` and ``/metrics`` are answered.
+
+        Raises:
+            ConfigurationError: the app is not running, or was given no `Monitoring`.
+        """
+        address = self._running().monitoring.address
+        if address is None:
+            raise ConfigurationError(f"App {self.name!r} has no port: App(monitoring=…).")
+        return address
 
     async def wait_for(
         self,

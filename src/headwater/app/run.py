@@ -11,6 +11,7 @@ from headwater.errors import ConfigurationError
 from headwater.event_store import EventStore
 from headwater.mediator.mediator import Mediator
 from headwater.mediator.sending import Publisher, Sender
+from headwater.monitoring.worker import WorkerMonitoring
 from headwater.operations.retention import Pruner, Retention
 from headwater.ports.container import Scope
 from headwater.ports.storage import Storage
@@ -23,10 +24,15 @@ class Run:
     """The open storages, the mediator and the subscriptions of a started app."""
 
     def __init__(
-        self, wiring: Wiring, subscriptions: Subscriptions, closing: AsyncExitStack
+        self,
+        wiring: Wiring,
+        subscriptions: Subscriptions,
+        monitoring: WorkerMonitoring,
+        closing: AsyncExitStack,
     ) -> None:
         """Take over what is at work; *closing* closes it. `start` makes one."""
         self.wiring, self.subscriptions = wiring, subscriptions
+        self.monitoring = monitoring
         self._closing = closing
 
     @classmethod
@@ -35,6 +41,7 @@ class Run:
         wiring: Wiring,
         storages: Sequence[Storage],
         *,
+        monitoring: WorkerMonitoring,
         retention: Retention | None,
         subscribe: bool,
     ) -> "Run":
@@ -45,9 +52,12 @@ class Run:
         Raises:
             StorageError: a storage can't be used.
             KeyStoreMismatchError: one is written with other keys.
+            ConfigurationError: the port of *monitoring* is taken.
         """
         around = wiring.around
         async with AsyncExitStack() as opened:
+            opened.push_async_callback(monitoring.stop)
+            await monitoring.start()
             for storage in storages:
                 opened.push_async_callback(storage.close)
                 await storage.open()
@@ -61,18 +71,16 @@ class Run:
                 opened.push_async_callback(around.container.close)
             opened.push_async_callback(wiring.mediator.aclose)
             await wiring.mediator.start()
-            subscriptions = Subscriptions(storages[0], wiring.runners if subscribe else ())
+            # Also without them: what this process can append, old workers must not pass over.
+            subscriptions = Subscriptions(storages[0], wiring.runners, run=subscribe)
             await subscriptions.start()
-            if not subscribe:
-                # What this process can append, old workers must not pass over.
-                for runner in wiring.runners:
-                    await runner.declare()
+            monitoring.watch(subscriptions.status, lambda _: None)
             if retention is not None:
                 for storage in storages:
                     pruner = Pruner(storage, retention, clock=around.clock)
                     opened.push_async_callback(pruner.stop)
                     pruner.start()
-            return cls(wiring, subscriptions, opened.pop_all())
+            return cls(wiring, subscriptions, monitoring, opened.pop_all())
 
     async def stop(self, *, grace: Duration) -> None:
         """Drain subscriptions, sends and background handlers within *grace*; then close all."""

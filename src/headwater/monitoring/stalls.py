@@ -2,12 +2,12 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import msgspec
 
+from headwater.clock import Clock
 from headwater.subscriptions.detachment import context_of_no_message
 from headwater.subscriptions.status import HeldCounts, SubscriptionState, SubscriptionStatus
 
@@ -49,10 +49,10 @@ class StallWatch:
         *,
         causes: Callable[[str], str | None] = lambda _: None,
         limit_seconds: float = STALLED_SECONDS,
-        monotonic: Callable[[], float] = time.monotonic,
+        clock: Clock,
     ) -> None:
         self._statuses, self._causes = statuses, causes
-        self._limit, self._monotonic = limit_seconds, monotonic
+        self._limit, self._clock = limit_seconds, clock
         self._seen: dict[str, _Seen] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -76,10 +76,10 @@ class StallWatch:
     async def _run(self) -> None:
         while True:
             self.look()
-            await asyncio.sleep(self._limit / LOOKS)
+            await self._clock.sleep(self._limit / LOOKS)
 
     def _judged(self, status: SubscriptionStatus) -> SubscriptionStatus:
-        now, name = self._monotonic(), status.name
+        now, name = self._clock.monotonic(), status.name
         place = _Place(status.checkpoints, status.position, status.events_done, status.held)
         seen = self._seen.get(name)
         standing = status.state in _WORKING and status.lag_events > 0

@@ -1,0 +1,78 @@
+"""What one worker tells of itself, from before its app opens until all of it is closed."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from headwater.clock import Clock
+from headwater.monitoring.lag import with_lag
+from headwater.monitoring.pages import pages_of
+from headwater.monitoring.server import MonitoringServer
+from headwater.monitoring.settings import Monitoring
+from headwater.monitoring.stalls import StallWatch
+from headwater.ports.log import Log
+from headwater.subscriptions.status import SubscriptionStatus
+
+
+class WorkerMonitoring:
+    """Watches the subscriptions of one app, and answers on its port if it has one."""
+
+    def __init__(
+        self,
+        settings: Monitoring | None,
+        *,
+        app: str,
+        log: Log,
+        clock: Clock,
+        stalled_seconds: float,
+    ) -> None:
+        """Without *settings* there is no port.
+
+        Raises:
+            MissingExtraError: there is to be a port, and prometheus_client is not installed.
+        """
+        self._log, self._clock, self._stalled_seconds = log, clock, stalled_seconds
+        self._watch: StallWatch | None = None
+        self._server: MonitoringServer | None = None
+        if settings is not None:
+            pages = pages_of(self._look, app=app)
+            self._server = MonitoringServer(pages, host=settings.host, port=settings.port)
+
+    async def start(self) -> None:
+        """Answer: the worker lives, and is not ready yet.
+
+        Raises:
+            ConfigurationError: the port is taken, or the host is none of this machine's.
+        """
+        if self._server is not None:
+            await self._server.start()
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """The host and port that answer; None if there is none."""
+        return self._server.address if self._server is not None else None
+
+    def watch(
+        self,
+        statuses: Callable[[], Iterable[SubscriptionStatus]],
+        causes: Callable[[str], str | None],
+    ) -> None:
+        """Tell of *statuses* from now on; *causes* are the likely ones where one is stalled."""
+        self._watch = StallWatch(
+            statuses, causes=causes, limit_seconds=self._stalled_seconds, clock=self._clock
+        )
+        self._watch.start()
+
+    def statuses(self) -> tuple[SubscriptionStatus, ...]:
+        """Return what is known right now."""
+        return self._watch.look() if self._watch is not None else ()
+
+    async def stop(self) -> None:
+        """Watch no more, and let go of the port."""
+        if self._watch is not None:
+            await self._watch.stop()
+        if self._server is not None:
+            await self._server.stop()
+
+    async def _look(self) -> Sequence[SubscriptionStatus] | None:
+        if self._watch is None:
+            return None
+        return await with_lag(self._watch.look(), log=self._log, clock=self._clock)
