@@ -78,6 +78,7 @@ async def test_it_lives_and_is_not_ready_while_the_app_opens() -> None:
     ready = await ask(("127.0.0.1", port), "/ready")
     go_on.set()
     await starting
+    await append(app)
     await app.settle()
     afterwards = await ask(("127.0.0.1", port), "/ready")
     await app.stop()
