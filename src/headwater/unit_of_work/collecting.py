@@ -63,7 +63,7 @@ class Collecting(Lifetime):
             check_writable=self._check_writable, around=parent.rows if parent else None
         )
         self.appends: Final[PendingAppends] = PendingAppends(parent.appends if parent else None)
-        self._decisions = Decisions(units.storage, units.codec, self._collected)
+        self._decisions = Decisions(units.storage, units.codec, self.collected)
         self._receipts: list[NewReceipt] = []
         self.recorders: Final[list[Aggregate[Any]]] = []
         self.found_empty: Final[set[str]] = parent.found_empty if parent else set()
@@ -172,6 +172,16 @@ class Collecting(Lifetime):
             microseconds_since_epoch(deadline) if deadline is not None else None,
         )
 
+    def collected(self) -> Iterator[tuple[str, Sealed]]:
+        """Yield what was collected here and around, in the order in which it is appended."""
+        if self._parent is not None:
+            yield from self._parent.collected()
+        self.seal()
+        for tracked in self.aggregates:
+            for sealed in tracked.written:
+                yield tracked.stream_id, sealed
+        yield from self.appends
+
     # ---------------------------------------------------------------------- internals
 
     def _seal(
@@ -183,16 +193,6 @@ class Collecting(Lifetime):
     ) -> Sealed:
         when = occurred_at or self._units.clock.now()
         return Sealed(event, envelope, when, self._ids(event), tags)
-
-    def _collected(self) -> Iterator[tuple[str, Sealed]]:
-        """Yield what was collected here and around, in the order in which it is appended."""
-        if self._parent is not None:
-            yield from self._parent._collected()
-        self.seal()
-        for tracked in self.aggregates:
-            for sealed in tracked.written:
-                yield tracked.stream_id, sealed
-        yield from self.appends
 
     def _enclose(self, sealed: Sealed) -> NewEvent:
         return sealed.envelope.enclose(

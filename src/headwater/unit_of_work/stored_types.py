@@ -2,7 +2,7 @@
 
 import weakref
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from headwater.clock import Clock, SystemClock
 from headwater.domain.aggregate import Aggregate
@@ -23,8 +23,23 @@ from headwater.unit_of_work.snapshot_rows import SnapshotRows
 from headwater.unit_of_work.snapshot_taking import StreamSources
 from headwater.unit_of_work.snapshot_writer import SnapshotWriter
 
+if TYPE_CHECKING:
+    from headwater.unit_of_work.collecting import Collecting
+
 A = TypeVar("A", bound=Aggregate)
 M = TypeVar("M", bound=ReadModel)
+
+
+class Inline(Protocol):
+    """Computes rows from the events of a unit of work, which are committed with them."""
+
+    async def compute(self, unit: "Collecting") -> None:
+        """Add to *unit* what its events make."""
+        ...
+
+    async def look_again(self, conflict: ConflictError) -> None:
+        """Find out anew where rows are, if *conflict* says that this has changed."""
+        ...
 
 
 class StoredTypes:
@@ -45,6 +60,7 @@ class StoredTypes:
         self._context_of = context_of
         self._elsewhere = dict(elsewhere or {})
         self._computed = frozenset(computed)
+        self.inline: Inline | None = None
         self._aggregate_types: dict[type, AggregateType[Any]] = {}
         self._decider_types: dict[int, DeciderType[Any, Any, Any]] = {}
         self._row_types: dict[type, RowType[Any]] = {}
@@ -99,6 +115,8 @@ class StoredTypes:
 
     async def look_again(self, conflict: ConflictError) -> None:
         """Find rows anew if *conflict* says that they have moved to another collection."""
+        if self.inline is not None:
+            await self.inline.look_again(conflict)
         if not isinstance(conflict, RowConflictError) or conflict.key != MOVED_KEY:
             return
         for rows in self._live_rows.values():

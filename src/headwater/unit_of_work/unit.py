@@ -130,6 +130,19 @@ class UnitOfWork(Collecting):
         self._after_commit += child._after_commit
         child.close()
 
+    async def complete(self) -> None:
+        """Add what is computed from the events that were collected: rows of inline projections.
+
+        `commit` does it. Whoever looks at `changes` without a commit does it before, once.
+
+        Raises:
+            UnitOfWorkError: the unit is done.
+            Exception: whatever a projection raises over an event.
+        """
+        self.check_open()
+        if self._units.inline is not None and not self.reads_only:
+            await self._units.inline.compute(self)
+
     def is_of(self, units: "Units") -> bool:
         """Return whether *units* made this unit, so that it is committed to their storage."""
         return self._units is units
@@ -146,6 +159,7 @@ class UnitOfWork(Collecting):
                 recorded events in here: it was never added.
             StorageError, DeadlineExceededError: as `Storage.commit`.
         """
+        await self.complete()
         changes = self.changes(advance)
         self._check_all_added(changes)
         sealed = [(tracked.aggregate, len(tracked.written)) for tracked in self.aggregates]

@@ -6,6 +6,7 @@ retires the old one, so that nothing more of its workers is written.
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -95,6 +96,10 @@ async def meet(
                 seconds=seconds,
                 progress=progress,
             )
+    except ConfigurationError as error:
+        await _go_on(storage, both, by=by)
+        problem = "somebody has switched or dropped a generation meanwhile"
+        raise SwitchError(found.projection, problem, "Look at what there is now.") from error
     except BaseException:
         await _go_on(storage, both, by=by)
         raise
@@ -238,12 +243,9 @@ async def _come_to(
 
 async def _go_on(storage: Storage, subscriptions: list[str], *, by: str) -> None:
     for subscription in subscriptions:
-        try:
+        # One that was retired or dropped meanwhile has nothing to go on with.
+        with suppress(ConfigurationError):
             await resume(storage, subscription, by=by)
-        except ConfigurationError:
-            # Somebody has switched or dropped it meanwhile: then there is nothing to resume.
-            if any(one.name == subscription for one in await storage.subscriptions()):
-                continue
 
 
 async def _moved(storage: Storage, generation: Generation) -> RowChange:
