@@ -20,6 +20,7 @@ from uuid import UUID
 import msgspec
 
 from headwater import App, Delivery
+from headwater.subscriptions.flow import Workers
 from tests.survival import controls
 from tests.survival.counting import Moved, counting
 
@@ -64,7 +65,12 @@ class Worker:
     def __init__(self, orders: WorkerOrders) -> None:
         self._orders = orders
         self._chance = random.Random(orders.seed)
-        self.app = App("survival", storage=orders.url)
+        seconds = orders.lease_seconds
+        self.app = App(
+            "survival",
+            storage=orders.url,
+            workers=Workers(lease_seconds=seconds, renew_seconds=seconds / 4),
+        )
         self.app.include(counting(OutsideFile(orders.outside), self._moment))
 
     async def run(self) -> None:

@@ -33,6 +33,7 @@ from headwater.ports.storage import Storage
 from headwater.projections.projection import Projection
 from headwater.serialization.personal.personal_data import PersonalData
 from headwater.streams import check_context_name
+from headwater.subscriptions.flow import DEFAULT_WORKERS, Workers
 from headwater.subscriptions.status import SubscriptionStatus
 from headwater.subscriptions.subscriptions import GRACE_SECONDS, SETTLE_SECONDS
 from headwater.unit_of_work.row_type import Key
@@ -55,8 +56,9 @@ class App:
     that no caller sees. *strategy* says how `publish` runs handlers, *unheard* what it does where
     there are none. *retention* says how long receipts and ids of erased events are kept; by
     default, for ever. With ``run_subscriptions=False`` this process sends and publishes only, and
-    leaves the subscriptions to others. *monitoring* gives it a port for probes and metrics;
-    *stalled_after* is how long a subscription may be behind without coming further.
+    leaves the subscriptions to others; *workers* says how processes share them. *monitoring*
+    gives it a port for probes and metrics; *stalled_after* is how long a subscription may be
+    behind without coming further.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class App:
         limits: Limits = DEFAULT_LIMITS,
         retention: Retention | None = None,
         run_subscriptions: bool = True,
+        workers: Workers = DEFAULT_WORKERS,
         monitoring: Monitoring | None = None,
         stalled_after: Duration = STALLED_SECONDS,
     ) -> None:
@@ -97,7 +100,7 @@ class App:
         self._on_error, self._limits = on_error, limits
         self._retention = retention
         self._strategy, self._unheard = strategy, unheard
-        self._run_subscriptions = run_subscriptions
+        self._run_subscriptions, self._workers = run_subscriptions, workers
         self._monitoring, self._stalled_seconds = monitoring, seconds_of(stalled_after)
         if self._stalled_seconds <= 0:
             raise ConfigurationError(f"stalled_after must be above 0 s, not {stalled_after}.")
@@ -182,6 +185,7 @@ class App:
                 ),
                 retention=self._retention,
                 subscribe=self._run_subscriptions,
+                workers=self._workers,
             )
         except BaseException:
             self._wiring = None

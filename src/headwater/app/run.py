@@ -15,6 +15,7 @@ from headwater.monitoring.worker import WorkerMonitoring
 from headwater.operations.retention import Pruner, Retention
 from headwater.ports.container import Scope
 from headwater.ports.storage import Storage
+from headwater.subscriptions.flow import Workers
 from headwater.subscriptions.subscriptions import Subscriptions
 
 T = TypeVar("T")
@@ -44,6 +45,7 @@ class Run:
         monitoring: WorkerMonitoring,
         retention: Retention | None,
         subscribe: bool,
+        workers: Workers,
     ) -> "Run":
         """Open *storages*, the first of which has the log, and all that works on them.
 
@@ -72,7 +74,9 @@ class Run:
             opened.push_async_callback(wiring.mediator.aclose)
             await wiring.mediator.start()
             # Also without them: what this process can append, old workers must not pass over.
-            subscriptions = Subscriptions(storages[0], wiring.runners, run=subscribe)
+            subscriptions = Subscriptions(
+                storages[0], wiring.runners, workers=workers, run=subscribe
+            )
             await subscriptions.start()
             monitoring.watch(subscriptions.status, lambda _: None)
             if retention is not None:
