@@ -3,10 +3,13 @@
 import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Any, Final, TypeVar, cast, overload
+from typing import Any, TypeVar, Unpack, cast, overload
 
-import msgspec
-
+from headwater.app.registrations import (
+    ProjectionRegistration,
+    SubscriberOptions,
+    SubscriberRegistration,
+)
 from headwater.domain.aggregate import Aggregate
 from headwater.domain.decider import Decider
 from headwater.domain.decision_model import DecisionModel
@@ -17,37 +20,13 @@ from headwater.mediator.registrations import DeliveryRegistration
 from headwater.mediator.scanning import modules_of
 from headwater.mediator.signatures import name_of
 from headwater.messages import Event
-from headwater.metadata import Recorded
 from headwater.projections.projection import Projection
 from headwater.serialization.upcasting import Target, Upcast, Upcasters
 from headwater.streams import check_context_name
-from headwater.subscriptions.start import BEGINNING, Start
-from headwater.subscriptions.subscription import PARTITIONS
+from headwater.subscriptions.failures.policy import OnFailure
 
 T = TypeVar("T", bound=Callable[..., Any])
 U = TypeVar("U", bound=Upcast)
-
-SUBSCRIBER_PAGE_EVENTS: Final = 200
-"""How many events a subscriber gets at most before their effects are committed."""
-
-
-class SubscriberRegistration(msgspec.Struct, frozen=True, eq=False):
-    """A durable handler, and how its subscription reads."""
-
-    delivery: DeliveryRegistration
-    name: str | None
-    partitions: int
-    start: Start
-    page_events: int
-    key: Callable[[Recorded[Any]], object] | None
-
-
-class ProjectionRegistration(msgspec.Struct, frozen=True, eq=False):
-    """A projection, and the database that its rows live in (None: with the log)."""
-
-    projection: type[Projection[Any]]
-    site: str
-    database: str | None
 
 
 class BoundedContext(Handlers):
@@ -78,51 +57,46 @@ class BoundedContext(Handlers):
     @overload
     def subscriber(self, target: T, /) -> T: ...
     @overload
-    def subscriber(
-        self,
-        /,
-        *,
-        name: str | None = None,
-        key: Callable[[Recorded[Any]], object] | None = None,
-        partitions: int = PARTITIONS,
-        start: Start = BEGINNING,
-        page_events: int = SUBSCRIBER_PAGE_EVENTS,
-        inline: bool = False,
-    ) -> Callable[[T], T]: ...
-    def subscriber(
-        self,
-        target: Any = None,
-        /,
-        *,
-        name: str | None = None,
-        key: Callable[[Recorded[Any]], object] | None = None,
-        partitions: int = PARTITIONS,
-        start: Start = BEGINNING,
-        page_events: int = SUBSCRIBER_PAGE_EVENTS,
-        inline: bool = False,
-    ) -> Any:
+    def subscriber(self, /, **options: Unpack[SubscriberOptions]) -> Callable[[T], T]: ...
+    def subscriber(self, target: Any = None, /, **options: Unpack[SubscriberOptions]) -> Any:
         """Register a durable handler: it gets each event of its types after the commit.
 
         A function, or a class with ``handle…`` methods, that takes an event (or
-        ``Recorded[OrderPlaced]``) and dependencies. What it collects is committed once,
-        together with its checkpoint; what it does outside happens at least once. Events of
-        one *key* stay in order (default: of one stream). *name* replaces the derived name of
-        the subscription, under which the checkpoints are stored: renaming the function without
-        it starts again from the beginning. *partitions* is stored when it first runs.
+        ``Recorded[OrderPlaced]``) and dependencies, such as its `Delivery`. What it collects is
+        committed once, together with its checkpoint; what it does outside happens at least once.
+        If it takes a list (``list[Recorded[OrderPlaced]]``), it gets several events of one
+        partition at once; a list that fails is split, until the event that fails stands alone.
+        A ``def`` runs in a worker thread.
+
+        Args:
+            name: replaces the derived name of the subscription, under which its checkpoints are
+                stored: renaming the function without it starts again from the beginning.
+            key: gives the key of an event; events of one key stay in order. By default the stream.
+            partitions: how many there are, each worked on its own; stored when it first runs.
+            start: where it begins when it first runs, see `Start`; by default at the beginning.
+            categories: only events of these aggregates, or categories of streams (what stands
+                before the first ``-`` of a stream id).
+            tags: only events that have all of these tags.
+            tenants: only events of one of these tenants.
+            page_events: how many events are committed at a time at most.
+            policy: stands around each event, or list of them; each attempt is a delivery of its
+                own, with its behaviours, in a unit of work of its own. The partition waits for it.
+            delayed: the waits (seconds or timedeltas) before further attempts, once the policy
+                has given up. They are stored; meanwhile only the event's key waits.
+            on_failure: what becomes of an event that failed after all of that.
+            waiting_max: how many events may wait behind failed ones of their keys, per partition,
+                before the subscription stops.
+            batch: how many events a handler of lists gets at once, and how long it waits for them.
+            external: whether it reaches outside of the storage, so that a dry run refuses to run
+                it (unless it is given replacements for what it calls).
+            inline: run a ``def`` in the event loop's thread.
+
+        A refusal (`RefusedError`) is an answer and never tried again: the event has failed.
         """
         site = call_site()
 
         def register(target: T) -> T:
-            self._deliver(
-                target,
-                site,
-                name=name,
-                partitions=partitions,
-                start=start,
-                page_events=page_events,
-                key=key,
-                inline=inline,
-            )
+            self._deliver(target, site, options)
             return target
 
         return register if target is None else register(target)
@@ -175,28 +149,27 @@ class BoundedContext(Handlers):
                     f"{site}: {name_of(target)} writes rows itself, so they live with the log; "
                     f"only those of a class derived from Projection can live in a database."
                 )
-            self._deliver(target, site, name=name, partitions=partitions or 1)
+            self._deliver(
+                target,
+                site,
+                SubscriberOptions(
+                    name=name,
+                    partitions=partitions or 1,
+                    on_failure=OnFailure.STOP,
+                    external=False,
+                ),
+            )
             return target
 
         return register if target is None else register(target)
 
-    def _deliver(
-        self,
-        target: Any,
-        site: str,
-        *,
-        name: str | None = None,
-        partitions: int = PARTITIONS,
-        start: Start = BEGINNING,
-        page_events: int = SUBSCRIBER_PAGE_EVENTS,
-        key: Callable[[Recorded[Any]], object] | None = None,
-        inline: bool = False,
-    ) -> None:
-        delivery = DeliveryRegistration(target, site, inline)
-        self.deliveries.append(delivery)
-        self.subscribers.append(
-            SubscriberRegistration(delivery, name, partitions, start, page_events, key)
+    def _deliver(self, target: Any, site: str, options: SubscriberOptions) -> None:
+        rest: dict[str, Any] = {**options}
+        delivery = DeliveryRegistration(
+            target, site, rest.pop("inline", False), rest.pop("policy", None)
         )
+        self.subscribers.append(SubscriberRegistration(delivery, **rest))
+        self.deliveries.append(delivery)
 
     def upcaster(
         self, name: str, *, version: int, to: Target | Sequence[Target] | None = None

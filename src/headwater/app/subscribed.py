@@ -3,25 +3,46 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from headwater.app.catalogue import CataloguedSubscription
-from headwater.app.context import ProjectionRegistration, SubscriberRegistration
+from headwater.app.reading import faults_of, filter_of
+from headwater.app.registrations import ProjectionRegistration, SubscriberRegistration
 from headwater.app.surroundings import Surroundings
 from headwater.errors import WiringFault
 from headwater.mediator.deliveries import Deliverer
 from headwater.mediator.signatures import name_of
-from headwater.ports.log import LogFilter
+from headwater.ports.log import EVERYTHING, LogFilter
 from headwater.ports.storage import Storage
-from headwater.projections.consumer import ProjectionConsumer
+from headwater.operations.projections.generations import Generation
+from headwater.projections.folding import Folding
 from headwater.projections.history import Histories, ReadModelHistory
+from headwater.projections.plan import ProjectionPlan
 from headwater.projections.projection import Folds
+from headwater.resilience import Policy
 from headwater.serialization.codec import EventCodec
 from headwater.serialization.names import kebab_case
 from headwater.serialization.registry import TypeRegistry
+from headwater.subscriptions.batch_subscriber import BatchSubscriberConsumer
+from headwater.subscriptions.batching import Batching
+from headwater.subscriptions.failures.handling import FailureHandling
+from headwater.subscriptions.failures.policy import failure_policy
 from headwater.subscriptions.runner import Runner
 from headwater.subscriptions.subscriber import SubscriberConsumer
 from headwater.subscriptions.subscription import Arrival, Consumer, Subscription
 from headwater.unit_of_work.row_type import key_text
 from headwater.unit_of_work.units import Units
+
+
+class Handled(msgspec.Struct, frozen=True):
+    """What hands events to a subscriber, and what becomes of those that fail, under its name.
+
+    `external`: it reaches outside of the storage, so a dry run must not run it as it is.
+    """
+
+    consumer: SubscriberConsumer
+    handling: FailureHandling
+    external: bool
 
 
 class Subscribed:
@@ -43,6 +64,7 @@ class Subscribed:
         self.names: dict[Any, str] = {}
         self.histories = Histories()
         self.catalogued: list[CataloguedSubscription] = []
+        self.handled: dict[str, Handled] = {}
 
     def subscriber(
         self, context: str, registration: SubscriberRegistration, deliverer: Deliverer
@@ -55,24 +77,43 @@ class Subscribed:
             target,
             deliverer.messages,
             site=registration.delivery.site,
+            where=filter_of(registration, self._units),
             partitions=registration.partitions,
             start=registration.start,
             page_events=registration.page_events,
+            gather=_gather(registration, deliverer),
         )
-        if subscription is None:
+        faults = faults_of(registration, deliverer)
+        self._faults += faults
+        if subscription is None or faults:
             return None
-        consumer = SubscriberConsumer(
-            subscription.name,
-            deliverer,
-            units=self._units,
-            key_of=_key_of(registration.key),
+        consumer = self._consumer(subscription, registration, deliverer)
+        policy = registration.delivery.policy
+        handling = FailureHandling(
+            subscription,
+            consumer,
+            policy=failure_policy(
+                delayed=registration.delayed,
+                then=registration.on_failure,
+                waiting_max=registration.waiting_max,
+            ),
+            log=self._around.storage,
+            target=self._around.storage,
+            codec=self._codec,
+            clock=self._around.clock,
+            breakers=Policy(policy).breakers if policy is not None else (),
         )
-        return self._runner(subscription, consumer, self._around.storage)
+        self.handled[subscription.name] = Handled(
+            consumer, handling, external=registration.external
+        )
+        storage = self._around.storage
+        self.catalogued.append(CataloguedSubscription(subscription.name, storage))
+        return self._runner(subscription, consumer, storage, failures=handling)
 
     def projection(
         self, context: str, registration: ProjectionRegistration, folds: Folds
-    ) -> Runner | None:
-        """Return what runs a projection of *context*, None if something is wrong with it."""
+    ) -> ProjectionPlan[Any] | None:
+        """Return the plan of a projection of *context*, None if something is wrong with it."""
         cls = registration.projection
         subscription = self._subscription(
             f"{context}.{cls.projection_name or kebab_case(cls.__name__)}",
@@ -94,16 +135,37 @@ class Subscribed:
             )
             return None
         target = self._units.storage_of(folds.model)
-        rows = self._units.row_type(folds.model)
-        consumer = ProjectionConsumer(projection, folds=folds, rows=rows, target=target)
+        if cls.inline and target is not self._around.storage:
+            self._fault(
+                registration.site,
+                f"{cls.__name__} is computed inline, and its rows are to live in another database.",
+                "Rows that are committed with the events live with the log.",
+            )
+            return None
+        folding = Folding(projection, folds, self._units.row_type(folds.model))
         history = ReadModelHistory(
-            cls.__name__, consumer.folding, subscription, log=self._around.storage, codec=self._codec
+            cls.__name__, folding, subscription, log=self._around.storage, codec=self._codec
         )
         self.histories.add(cls, folds.model, history)
-        return self._runner(subscription, consumer, target, collection=rows.name)
+        catalogued = CataloguedSubscription(subscription.name, target, folding.type.name)
+        self.catalogued.append(catalogued)
+        return ProjectionPlan(folding, subscription, target=target, codec=self._codec)
+
+    def generation(self, plan: ProjectionPlan[Any], generation: Generation) -> Runner:
+        """Return what runs *generation* of a projection."""
+        return self._runner(
+            plan.subscription_of(generation), plan.consumer_of(generation), plan.target
+        )
 
     def _subscription(
-        self, name: str, target: Any, messages: Sequence[type], *, site: str, **options: Any
+        self,
+        name: str,
+        target: Any,
+        messages: Sequence[type],
+        *,
+        site: str,
+        where: LogFilter = EVERYTHING,
+        **options: Any,
     ) -> Subscription | None:
         takes = frozenset[str]().union(*(self._registry.names_of(cls) for cls in messages))
         names = frozenset[str]().union(*(self._codec.stored_names(cls) for cls in messages))
@@ -130,7 +192,7 @@ class Subscribed:
         self._check_read(target, messages, site)
         return Subscription(
             name,
-            LogFilter(types=names),
+            msgspec.structs.replace(where, types=names),
             takes=takes,
             reads=self._codec.newest_versions(names),
             passes=self._codec.passed_over(names),
@@ -153,9 +215,8 @@ class Subscribed:
         consumer: Consumer,
         target: Storage,
         *,
-        collection: str | None = None,
+        failures: FailureHandling | None = None,
     ) -> Runner:
-        self.catalogued.append(CataloguedSubscription(subscription.name, target, collection))
         return Runner(
             subscription,
             consumer,
@@ -163,10 +224,35 @@ class Subscribed:
             target=target,
             codec=self._codec,
             clock=self._around.clock,
+            failures=failures,
+        )
+
+    def _consumer(
+        self,
+        subscription: Subscription,
+        registration: SubscriberRegistration,
+        deliverer: Deliverer,
+    ) -> SubscriberConsumer:
+        key_of, policy = _key_of(registration.key), registration.delivery.policy
+        if subscription.gather is None:
+            return SubscriberConsumer(
+                subscription.name, deliverer, units=self._units, key_of=key_of, policy=policy
+            )
+        return BatchSubscriberConsumer(
+            subscription.name,
+            deliverer.hand_over_list,
+            units=self._units,
+            batching=subscription.gather,
+            key_of=key_of,
+            policy=policy,
         )
 
     def _fault(self, where: str, problem: str, advice: str) -> None:
         self._faults.append(WiringFault(problem, where=where, advice=advice))
+
+
+def _gather(registration: SubscriberRegistration, deliverer: Deliverer) -> Batching | None:
+    return (registration.batch or Batching()) if deliverer.takes_lists else None
 
 
 def _key_of(key: Callable[[Any], object] | None) -> Callable[[Arrival], str] | None:

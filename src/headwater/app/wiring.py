@@ -1,10 +1,14 @@
 """Wiring: everything the contexts register, planned and checked in one go."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from headwater.app.belonging import Belonging
-from headwater.app.context import BoundedContext, ProjectionRegistration, SubscriberRegistration
+from headwater.app.context import BoundedContext
 from headwater.app.known_types import KnownTypes
+from headwater.app.registrations import ProjectionRegistration, SubscriberRegistration
+from headwater.app.projection_runners import ProjectionRunners
 from headwater.app.subscribed import Subscribed
 from headwater.app.surroundings import Surroundings
 from headwater.domain.applies import where_is
@@ -18,6 +22,7 @@ from headwater.mediator.matching import stands_for
 from headwater.mediator.mediator import Mediator
 from headwater.metadata import MessageContext
 from headwater.ports.storage import Storage
+from headwater.projections.plan import ProjectionPlan
 from headwater.projections.projection import Folds
 from headwater.serialization.codec import EventCodec
 from headwater.serialization.registry import TypeRegistry
@@ -55,6 +60,7 @@ class Wiring:
             clock=around.clock,
             context_of=self._belonging.of,
             elsewhere=self._elsewhere(),
+            computed=[folds.model for folds in self._folds.values()],
             on_error=_reporter(around.on_error),
         )
         self.event_store = EventStore.on(self.units)
@@ -67,9 +73,16 @@ class Wiring:
         self._unusable = self.types.compile(self.units)
         self._faults += upcast_faults(self.codec.chains, self.registry)
         self.runners = tuple(self._runners())
+        self.projections = ProjectionRunners(
+            tuple(self._plans()),
+            log=around.storage,
+            clock=around.clock,
+            runner_of=self.subscribed.generation,
+        )
         if self._faults or mediator is None:
             raise WiringError(self._faults)
         self.mediator = mediator
+        self.units.inline = self.projections.inline
         self._belonging.closed = True
 
     # ------------------------------------------------------------------------- reading
@@ -172,13 +185,26 @@ class Wiring:
                 if runner is not None:
                     self._durable += deliverer.messages
                     yield runner
+
+    def _plans(self) -> Iterator[ProjectionPlan[Any]]:
+        models = Counter(folds.model for folds in self._folds.values())
+        for context in self._contexts:
             for projection in context.projections:
                 folds = self._folds.get(projection)
                 if folds is None or folds.model in self._unusable:
                     continue
-                runner = self.subscribed.projection(context.name, projection, folds)
-                if runner is not None:
-                    yield runner
+                plan = self.subscribed.projection(context.name, projection, folds)
+                if plan is None:
+                    continue
+                plan.alone = models[folds.model] == 1
+                if plan.cls.inline and not plan.alone:
+                    self._fault(
+                        projection.site,
+                        f"{plan.cls.__name__} is computed inline, and others compute "
+                        f"{folds.model.__name__} too.",
+                        "Give it a read model of its own.",
+                    )
+                yield plan
 
     def _fault(self, where: str, problem: str, advice: str) -> None:
         self._faults.append(WiringFault(problem, where=where, advice=advice))
