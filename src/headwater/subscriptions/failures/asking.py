@@ -45,6 +45,10 @@ class Asking:
             self.next_look = self._clock.monotonic() + REQUEST_SECONDS
         return self._requests
 
+    def wants(self, request: DeliveryRequest) -> bool:
+        """Return whether *request* still counts."""
+        return self._requests.get(request.delivery) is request
+
     def done(self, delivery: str) -> None:
         """Forget what was asked for *delivery*."""
         self._requests.pop(delivery, None)

@@ -87,6 +87,8 @@ class Retrying:
         for request in await self._asked():
             if not left:
                 return None
+            if not self._means.asking.wants(request):
+                continue
             left -= 1
             if (ended := await self._carry_out(request, at, work)) is not None:
                 return ended
