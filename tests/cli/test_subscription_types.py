@@ -2,7 +2,7 @@
 
 import asyncio
 
-from headwater.operations.type_lists import TYPE_LISTS, StoredTypes, read_types, write_types
+from headwater.operations.control import read_control, write_control
 from tests.cli.conftest import Shop
 
 APP = ("--app", "clishop:shop")
@@ -13,16 +13,15 @@ async def bind(shop: Shop) -> None:
     """Have newer code want one type more of the reports."""
     reports = shop.storage("reports.db")
     await reports.open()
-    await reports.prepare_collections([TYPE_LISTS])
     types = {"sales.order-placed": 1, "sales.order-split": 1}
-    assert await write_types(reports, "sales.summaries", types, over=StoredTypes({}, 0))
+    await write_control(reports, "sales.summaries", types=types)
     await reports.close()
 
 
 async def bound(shop: Shop) -> set[str]:
     reports = shop.storage("reports.db")
     await reports.open()
-    stored = await read_types(reports, "sales.summaries")
+    stored = await read_control(reports, "sales.summaries")
     await reports.close()
     return set(stored.types)
 

@@ -16,6 +16,7 @@ from headwater.serialization.codec import EventCodec
 from headwater.serialization.registry import TypeRegistry
 from headwater.serialization.upcasting import Upcasters
 from headwater.streams import ExpectedVersion
+from headwater.subscriptions.flow import Workers
 from headwater.subscriptions.runner import Runner
 from headwater.subscriptions.subscriber import SubscriberConsumer
 from headwater.subscriptions.subscription import Arrival, Consumer, Subscription
@@ -72,6 +73,7 @@ class Release:
         self.units = Units(storage, codec=self.codec)
         self.store = EventStore(storage, types=types)
         self.handed: list[object] = []
+        self.workers = Workers(10, 0.01)
         self.subscriptions = Subscriptions(storage, ())
 
     async def append(self, *events: Any) -> int:
@@ -109,7 +111,7 @@ class Release:
 
     async def start(self, runner: Runner) -> Subscriptions:
         """Start a worker, until `stop`."""
-        self.subscriptions = Subscriptions(self.storage, [runner])
+        self.subscriptions = Subscriptions(self.storage, [runner], workers=self.workers)
         await self.subscriptions.start()
         return self.subscriptions
 

@@ -10,8 +10,8 @@ import pytest
 
 from headwater.adapters.storage.sqlite import SqliteStorage
 from headwater.ports.leases import Checkpoint
-from headwater.subscriptions import runner
 from headwater.subscriptions.delivery import Delivery
+from headwater.subscriptions.flow import Workers
 from headwater.subscriptions.start import Start
 from headwater.subscriptions.subscription import Arrival
 from tests.subscriptions.workbench import Workbench
@@ -49,9 +49,7 @@ async def looked_at(storage: SqliteStorage, monkeypatch: pytest.MonkeyPatch) -> 
 async def test_a_subscription_from_now_goes_on_where_it_stood(
     bench: Workbench, storage: SqliteStorage, noticed_by: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seconds = 0.01 if noticed_by == "a look" else 60
-    monkeypatch.setattr(runner, "NEWS_SECONDS", seconds)
-    monkeypatch.setattr(runner, "LOOK_SECONDS", seconds)
+    bench.workers = Workers(10, 0.01) if noticed_by == "a look" else Workers(200, 100)
     seen: list[int] = []
 
     async def handle(arrival: Arrival, _delivery: Delivery) -> None:

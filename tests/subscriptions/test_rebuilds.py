@@ -8,7 +8,7 @@ from headwater.errors import SubscriptionFailedError
 from headwater.operations.rebuilding import begin_again
 from headwater.ports.changes import Changes, CheckpointMove, Committed
 from headwater.ports.storage import Storage
-from headwater.subscriptions import runner
+from headwater.subscriptions.flow import Workers
 from headwater.subscriptions.subscription import partition_of
 from tests.subscriptions.ledger import Balance, Exploded
 from tests.subscriptions.workbench import Workbench
@@ -29,8 +29,7 @@ async def rebuild(bench: Workbench) -> int:
 async def test_a_worker_that_is_idle_builds_the_rows_anew(
     bench: Workbench, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "NEWS_SECONDS", 0.01)
-    monkeypatch.setattr(runner, "LOOK_SECONDS", 0.01)
+    bench.workers = Workers(10, 0.01)
     for account in "aab":
         await bench.book(account)
     subscriptions = await bench.start(await bench.projection())

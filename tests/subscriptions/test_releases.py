@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import pytest
 
 from headwater.errors import ConfigurationError, UnknownTypeError, WaitTimeoutError
-from headwater.operations.type_lists import TYPE_LISTS, drop_types, read_types
+from headwater.operations.control import CONTROL_ROWS, read_control
+from headwater.operations.type_lists import drop_types
 from headwater.ports.changes import Changes, Committed, RowChange
 from headwater.ports.leases import Checkpoint
 from headwater.ports.log import EVERYTHING
@@ -30,8 +31,7 @@ Make = Callable[..., Release]
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("NEWS_SECONDS", "LOOK_SECONDS", "WAITING_SECONDS"):
-        monkeypatch.setattr(runner, name, 0.01)
+    monkeypatch.setattr(runner, "WAITING_SECONDS", 0.01)
 
 
 @pytest.fixture
@@ -127,9 +127,9 @@ async def test_what_a_worker_has_in_hand_is_refused_when_one_with_more_types_has
 
     await new.append(Shipped("1"))
     working = await new.start(new.worker())
-    await working.settle()
     go_on.set()
     await until(outdated, SubscriptionState.WAITING)
+    await working.settle()
 
     assert new.handed == [PlacedToday("1"), Shipped("1")]
     assert old.handed == [Placed("1")]
@@ -168,8 +168,6 @@ async def test_the_rows_of_a_projection_count_each_event_once_in_any_release(
 async def test_an_idle_worker_does_not_come_past_what_it_does_not_know(
     release: Make, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("NEWS_SECONDS", "LOOK_SECONDS"):
-        monkeypatch.setattr(runner, name, 1000.0)
     old, new = release(Placed), release(PlacedToday, Shipped)
     await old.append(Placed("1"))
     outdated = old.worker()
@@ -215,7 +213,7 @@ async def test_a_worker_whose_list_is_complete_goes_on_when_the_stored_one_has_c
     await working.settle()
 
     assert set(map(str, new.handed)) == {str(Shipped("1")), str(Shipped("2"))}
-    stored = await read_types(storage, "mail")
+    stored = await read_control(storage, "mail")
     assert stored.types == {"sales.placed": 2, "sales.shipped": 1}
 
 
@@ -319,7 +317,7 @@ async def test_after_a_rollback_for_good_the_types_can_be_dropped(
 
     assert left.types == {}
     assert old.handed == [Placed("1")]
-    assert (await read_types(storage, "mail")).types == {"sales.placed": 1}
+    assert (await read_control(storage, "mail")).types == {"sales.placed": 1}
 
 
 async def test_a_type_that_the_code_drops_or_reads_back_needs_nobody_else(release: Make) -> None:
@@ -350,7 +348,7 @@ async def test_a_list_that_cant_be_read_is_told_and_only_known_types_can_be_drop
     await old.worker().declare()
     with pytest.raises(ConfigurationError, match=r"not bound to x in this storage.*sales.placed"):
         await drop_types(storage, "mail", ["x", "sales.placed"])
-    row = RowChange(TYPE_LISTS.name, "mail", '{"types":7}')
+    row = RowChange(CONTROL_ROWS.name, "mail", '{"types":7}')
     await storage.commit(Changes(rows=(row,)))
 
     with pytest.raises(ConfigurationError, match="'mail' can't be read"):

@@ -2,12 +2,10 @@
 
 import asyncio
 
-import pytest
-
 from headwater.ports.leases import Checkpoint
 from headwater.ports.storage import Storage
-from headwater.subscriptions import runner
 from headwater.subscriptions.delivery import Delivery
+from headwater.subscriptions.flow import Workers
 from headwater.subscriptions.status import SubscriptionState
 from headwater.subscriptions.subscription import Arrival, partition_of
 from tests.subscriptions.workbench import Workbench
@@ -54,9 +52,9 @@ async def test_a_reset_is_noticed_with_the_next_event(bench: Workbench, storage:
 
 
 async def test_a_reset_is_noticed_soon_also_if_the_next_event_is_for_a_partition_that_did_not_move(
-    bench: Workbench, storage: Storage, monkeypatch: pytest.MonkeyPatch
+    bench: Workbench, storage: Storage
 ) -> None:
-    monkeypatch.setattr(runner, "LOOK_SECONDS", 0.01)
+    bench.workers = Workers(10, 0.01)
     seen = Seen()
     await bench.book("a")
     subscriptions = await bench.start(bench.subscriber(seen))
@@ -65,15 +63,17 @@ async def test_a_reset_is_noticed_soon_also_if_the_next_event_is_for_a_partition
     await storage.reset_subscription("mail", to=Checkpoint(0))
     await bench.book(account_apart_from("a"))
     await seen.until(3)
+    await subscriptions.settle()
 
-    assert sorted(seen.positions) == [1, 1, 2]
+    # What was in hand when its commit was refused may have been handled once before.
+    assert seen.positions.count(1) == 2
+    assert set(seen.positions) == {1, 2}
 
 
 async def test_a_reset_is_noticed_also_by_a_subscription_that_is_idle(
-    bench: Workbench, storage: Storage, monkeypatch: pytest.MonkeyPatch
+    bench: Workbench, storage: Storage
 ) -> None:
-    monkeypatch.setattr(runner, "NEWS_SECONDS", 0.01)
-    monkeypatch.setattr(runner, "LOOK_SECONDS", 0.01)
+    bench.workers = Workers(10, 0.01)
     seen = Seen()
     for _ in range(3):
         await bench.book("a")

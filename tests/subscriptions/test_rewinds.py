@@ -11,7 +11,7 @@ import pytest
 from headwater.adapters.storage.sqlite import SqliteStorage
 from headwater.errors import LogRewoundError, StorageUnavailableError, SubscriptionFailedError
 from headwater.ports.leases import Checkpoint
-from headwater.subscriptions import runner
+from headwater.subscriptions import reader
 from headwater.subscriptions.delivery import Delivery
 from headwater.subscriptions.start import Start
 from headwater.subscriptions.status import SubscriptionState
@@ -162,8 +162,7 @@ async def test_a_log_that_is_cut_short_behind_an_idle_subscription_stops_it(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(runner, "NEWS_SECONDS", 0.01)
-    monkeypatch.setattr(runner, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(reader, "NEWS_SECONDS", 0.01)
     await book(bench, *"abc")
     copy(storage.settings.path, tmp_path / "backup.db")
     await book(bench, *"abc")
@@ -182,7 +181,9 @@ async def test_a_new_subscription_that_begins_now_soon_knows_which_event_that_is
     bench = Workbench(storage)
     await book(bench, *"ab")
     subscriptions = await bench.start(bench.subscriber(Seen(), start=Start.end()))
-    await subscriptions.settle()
+    async with asyncio.timeout(20):
+        while bench.status("mail").state is not SubscriptionState.LIVE:
+            await asyncio.sleep(0)
 
     await subscriptions.stop()
 

@@ -12,6 +12,7 @@ from headwater.errors import (
 from headwater.ports.storage import Storage
 from headwater.streams import ExpectedVersion
 from headwater.subscriptions.delivery import Delivery
+from headwater.subscriptions.flow import Workers
 from headwater.subscriptions.status import SubscriptionState
 from headwater.subscriptions.subscription import Arrival, partition_of
 from headwater.unit_of_work.unit import CURRENT_UNIT
@@ -153,9 +154,13 @@ async def test_a_failure_over_what_another_worker_has_done_meanwhile_stops_nothi
             await done_elsewhere.wait()
             raise RuntimeError("somebody has done this already")
 
+    other.workers = Workers(200, 100)
     await bench.book("a")
     slow = await other.start(other.subscriber(too_late))
     await entered.wait()
+    first, *_ = await storage.partition_states("mail")
+    assert first.worker is not None
+    await storage.release_partitions(first.worker, "mail")
     fast = await bench.start(bench.subscriber(Seen()))
     await fast.settle()
     done_elsewhere.set()

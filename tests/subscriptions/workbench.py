@@ -13,6 +13,7 @@ from headwater.serialization.codec import EventCodec
 from headwater.serialization.registry import TypeRegistry
 from headwater.streams import ExpectedVersion
 from headwater.subscriptions.delivery import Delivery, current_delivery
+from headwater.subscriptions.flow import DEFAULT_WORKERS
 from headwater.subscriptions.runner import Runner
 from headwater.subscriptions.start import BEGINNING, Start
 from headwater.subscriptions.status import SubscriptionStatus
@@ -36,6 +37,7 @@ class Workbench:
         self.units = Units(storage, codec=self.codec, elsewhere={Balance: self.target})
         self.store = EventStore(storage, types=TYPES)
         self.subscriptions: Subscriptions | None = None
+        self.workers = DEFAULT_WORKERS
 
     async def append(self, stream: str, *events: object) -> int:
         return (await self.store.append(stream, events, expected=ExpectedVersion.any())).position
@@ -91,7 +93,7 @@ class Workbench:
         return self.runner(subscription, consumer, self.storage)
 
     async def start(self, *runners: Runner) -> Subscriptions:
-        self.subscriptions = Subscriptions(self.storage, runners)
+        self.subscriptions = Subscriptions(self.storage, runners, workers=self.workers)
         await self.subscriptions.start()
         return self.subscriptions
 

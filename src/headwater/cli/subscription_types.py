@@ -11,7 +11,8 @@ from headwater.cli.output import Output
 from headwater.cli.running import Place, perform
 from headwater.cli.storages import opened_storages
 from headwater.errors import ConfigurationError
-from headwater.operations.type_lists import bound_subscriptions, drop_types
+from headwater.operations.control import controlled_subscriptions
+from headwater.operations.type_lists import drop_types
 from headwater.ports.storage import Storage
 
 
@@ -54,7 +55,7 @@ async def _target(opened: AsyncExitStack, place: Place, log: Storage, name: str)
     """
     known: set[str] = set()
     for _, storage, _ in await opened_storages(opened, place, log):
-        bound = await bound_subscriptions(storage)
+        bound = await controlled_subscriptions(storage)
         if name in bound:
             return storage
         known |= bound

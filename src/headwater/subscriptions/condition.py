@@ -7,13 +7,15 @@ from contextlib import suppress
 from typing import Final
 
 from headwater.errors import StorageError, SubscriptionFailedError
-from headwater.ports.leases import Checkpoint
 from headwater.ports.log import Log
 from headwater.subscriptions.progress import Progress
+from headwater.subscriptions.rate import Rate
 from headwater.subscriptions.status import SubscriptionState, SubscriptionStatus
 
 FOLLOW_SECONDS: Final = 5.0
 """How late the end of the log is known at most once a subscription has failed."""
+
+_AT_WORK: Final = (SubscriptionState.CATCHING_UP, SubscriptionState.LIVE)
 
 _log = logging.getLogger("headwater")
 
@@ -25,13 +27,18 @@ class Condition:
         self._subscription, self._progress, self._of = subscription, progress, log
         self.state = SubscriptionState.STARTING
         self.head = 0
+        self.events_done = self.retries = 0
+        self._rate = Rate()
         self._failure: SubscriptionFailedError | None = None
         self._trouble: Exception | None = None
+        self._suspended: str | None = None
         self._following: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Forget what was before."""
         self.state, self._failure = SubscriptionState.STARTING, None
+        self._suspended = None
+        self.events_done = self.retries = 0
         self.unfollow()
         self._progress.waits_for = None
         self._progress.restart()
@@ -39,14 +46,32 @@ class Condition:
     def work(self, state: SubscriptionState) -> None:
         """Note that there is no trouble."""
         self.state, self._trouble = state, None
-        self._progress.waits_for = None
+        if self._suspended is None:
+            self._progress.waits_for = None
 
-    def wait(self, waits_for: str) -> None:
+    def wait(self, waits_for: str, state: SubscriptionState = SubscriptionState.WAITING) -> None:
         """Note what the subscription waits for before it can go on."""
         if self._progress.waits_for != waits_for:
             _log.warning("Subscription %r %s", self._subscription, waits_for)
-        self.state, self._trouble = SubscriptionState.WAITING, None
+        self.state, self._trouble = state, None
         self._progress.waits_for = waits_for
+
+    def suspend(self, why: str) -> None:
+        """Note that events are left until what they need is there again, which is *why*."""
+        if self._suspended is None:
+            _log.warning("Subscription %r is suspended: %s", self._subscription, why)
+        self._suspended = self._progress.waits_for = why
+
+    def has_done(self, events: int) -> None:
+        """Note that so many events were handled and committed."""
+        self.events_done += events
+        self._rate.add(events)
+        if self._suspended is not None:
+            self._suspended = self._progress.waits_for = None
+
+    def has_failed(self) -> None:
+        """Note that an event failed, and will be tried again or put aside."""
+        self.retries += 1
 
     def try_again(self, trouble: Exception) -> None:
         """Note what may pass by itself."""
@@ -77,18 +102,32 @@ class Condition:
         if self._following is not None:
             self._following.cancel()
 
-    def status(self, checkpoints: Iterable[Checkpoint]) -> SubscriptionStatus:
-        """Return what is known right now."""
-        failure, position = self._failure, self._progress.position
+    def status(
+        self,
+        position: int,
+        checkpoints: Iterable[int],
+        owners: Iterable[str | None],
+        *,
+        lag_seconds: float | None = None,
+    ) -> SubscriptionStatus:
+        """Return what is known right now; the caller knows the places."""
+        failure, state = self._failure, self.state
+        if self._suspended is not None and state in _AT_WORK:
+            state = SubscriptionState.SUSPENDED
         error = failure or self._trouble or self._progress.waits_for
         return SubscriptionStatus(
             self._subscription,
-            self.state,
+            state,
             position,
             max(self.head, position),
-            tuple(checkpoint.position for checkpoint in checkpoints),
+            tuple(checkpoints),
             str(error) if error else None,
             failure.position if failure else None,
+            owners=tuple(owners),
+            lag_seconds=lag_seconds,
+            events_done=self.events_done,
+            events_per_second=self._rate.per_second,
+            retries=self.retries,
         )
 
     async def _follow_head(self) -> None:

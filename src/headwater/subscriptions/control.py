@@ -1,17 +1,17 @@
-"""The type list of a subscription: which workers may work it.
+"""The control row of a subscription, as a worker sees it: whether it may work, and how far.
 
 Workers of an old and a new release share checkpoints. One that does not know a type reads past
 its events without seeing them, and would take the checkpoints with it. So the list of all types
-is stored; each commit of a worker is guarded by the list as it was when the worker checked that
-it knows them all.
+is stored, beside what operators want of the subscription; each commit of a worker is guarded by
+the row as it was when the worker checked that it may work.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from headwater.errors import RowConflictError
-from headwater.operations.type_lists import TYPE_LISTS, read_types, write_types
-from headwater.ports.changes import RowGuard
+from headwater.errors import ConflictError, RowConflictError
+from headwater.operations.control import CONTROL_ROWS, Control, read_control
+from headwater.ports.changes import Changes, RowGuard
 from headwater.ports.storage import Storage
 from headwater.serialization.codec import EventCodec
 from headwater.subscriptions.subscription import Subscription
@@ -20,35 +20,39 @@ TYPES_NAMED_MAX: Final = 10
 """How many types of a kind the text of a subscription that waits names at most."""
 
 
-class TypeList:
-    """The stored list of *subscription* in *target*, as this worker has last read it."""
+class ControlRow:
+    """The stored row of *subscription* in *target*, as this worker has last read it."""
 
     def __init__(self, subscription: Subscription, target: Storage, codec: EventCodec) -> None:
         self._subscription, self._target, self._codec = subscription, target, codec
         self._prepared = False
+        self.stored = Control()
         self.guards: tuple[RowGuard, ...] = ()
         self.missing: Mapping[str, int] = {}
 
     async def load(self) -> None:
-        """Read the list, and store in it what it lacks of this worker's types.
+        """Read the row, and store in it what its list lacks of this worker's types.
 
         That refuses whatever workers commit that have not seen it. Afterwards `missing` are the
         types, and their versions, for whose sake this worker may not work.
         """
         if not self._prepared:
-            await self._target.prepare_collections([TYPE_LISTS])
+            await self._target.prepare_collections([CONTROL_ROWS])
             self._prepared = True
         name, reads = self._subscription.name, self._subscription.reads
         passes = self._subscription.passes
         while True:
-            stored = await read_types(self._target, name)
+            stored = await read_control(self._target, name)
             union = dict(stored.types)
             for type, version in reads.items():
                 union[type] = max(version, union.get(type, 0))
             if stored.row_version and union == stored.types:
                 break
-            await write_types(self._target, name, union, over=stored)
-        self.guards = (RowGuard(TYPE_LISTS.name, name, stored.row_version),)
+            try:
+                await self._target.commit(Changes(rows=(stored.changed(name, types=union),)))
+            except ConflictError:
+                continue
+        self.stored, self.guards = stored, (stored.guard(name),)
         self.missing = {
             type: version
             for type, version in stored.types.items()
@@ -56,25 +60,27 @@ class TypeList:
         }
 
     async def check_unchanged(self) -> None:
-        """Pass if the list stands as it was read.
+        """Pass if the row stands as it was read.
 
         Raises:
-            RowConflictError: another worker has put a type into it, or an operator has taken
-                one out.
+            RowConflictError: another worker has put a type into the list, or an operator has
+                written what he wants.
         """
-        stored = await read_types(self._target, self._subscription.name)
-        for guard in self.guards:
-            if stored.row_version != guard.expected:
-                raise RowConflictError(
-                    guard.collection,
-                    guard.key,
-                    expected=guard.expected,
-                    actual=stored.row_version,
-                )
+        name = self._subscription.name
+        now = await read_control(self._target, name)
+        if now.row_version != self.stored.row_version:
+            raise RowConflictError(
+                CONTROL_ROWS.name,
+                name,
+                expected=self.stored.row_version,
+                actual=now.row_version,
+            )
 
     @property
-    def waits_for(self) -> str:
-        """What a worker that may not work waits for, and the way out."""
+    def lacks(self) -> str | None:
+        """Which types a worker that may not work waits for, and the way out; None: it may."""
+        if not self.missing:
+            return None
         newest = self._codec.newest_versions(self.missing)
         missing = sorted(self.missing.items())
         unknown = [(type, version) for type, version in missing if newest[type] < version]
@@ -101,6 +107,6 @@ def _named(types: Sequence[tuple[str, int]]) -> str:
     return f"{text} and {more} more" if more > 0 else text
 
 
-def is_of_type_list(error: Exception) -> bool:
-    """Return whether *error* says that a type list has changed."""
-    return isinstance(error, RowConflictError) and error.collection == TYPE_LISTS.name
+def is_of_control_row(error: Exception) -> bool:
+    """Return whether *error* says that a control row has changed."""
+    return isinstance(error, RowConflictError) and error.collection == CONTROL_ROWS.name

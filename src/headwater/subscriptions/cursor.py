@@ -9,24 +9,22 @@ from headwater.serialization.personal.sealed_storage import SealedStorage
 
 
 class Cursor:
-    """Reads the log from a place on, as long as it is the log in which that place was reached.
+    """Reads the log from places on, as long as it is the log in which they were reached.
 
     A log that a failover or a restored backup cut short, and one that went on otherwise after
     that, would be read past silently; here it is a `LogRewoundError` in the name of *who*.
     """
 
     def __init__(self, log: Log, who: str) -> None:
-        """Begin at the beginning."""
         self._log, self._who = log, who
-        self.at = Checkpoint(0)
 
-    async def read(self, where: LogFilter, *, limit: int) -> LogPage:
-        """Return the page after this place; the place itself is moved by whoever works the page.
+    async def read(self, after: Checkpoint, where: LogFilter, *, limit: int) -> LogPage:
+        """Return the page after the place *after*.
 
         Raises:
             LogRewoundError: the log is another.
         """
-        return await self._read_after(self._log, self.at, where, limit)
+        return await self._read_after(self._log, after, where, limit)
 
     async def verify(self, places: Iterable[Checkpoint], *, head: int) -> None:
         """Pass if all *places* are of the log whose last position is *head*.
@@ -40,13 +38,13 @@ class Cursor:
             if place.event_id is not None:
                 await self._read_after(self._as_stored(), place, WHOLE_LOG, 1)
 
-    def check_head(self, head: int) -> None:
-        """Pass if a log whose last position is *head* can be the one that was read.
+    def check_head(self, place: Checkpoint, head: int) -> None:
+        """Pass if a log whose last position is *head* can be the one in which *place* was reached.
 
         Raises:
-            LogRewoundError: it ends before this place.
+            LogRewoundError: it ends before that.
         """
-        self._check(self.at, head)
+        self._check(place, head)
 
     def _as_stored(self) -> Log:
         # Only ids are compared. An event that can't be decrypted is the trouble of those who take

@@ -8,7 +8,7 @@ from headwater.errors import LogRewoundError, SubscriptionFailedError, WaitTimeo
 
 
 class Progress:
-    """The position up to which everything is committed.
+    """The position up to which everything is committed, and every checkpoint stored.
 
     `waits_for` says what the subscription itself waits for, if it does; None if not.
     """
@@ -21,13 +21,14 @@ class Progress:
         self.position = 0
         self.waits_for: str | None = None
 
-    def begin_at(self, position: int) -> None:
-        """Set the position, back too: what lies behind it is to be done again."""
-        self.position = position
+    @property
+    def awaited(self) -> int | None:
+        """The next position that somebody waits for, None if nobody waits."""
+        return self._waiting[0][0] if self._waiting else None
 
-    def reach(self, position: int) -> None:
-        """Set the position and wake those who wait for it."""
-        self.position = max(self.position, position)
+    def move_to(self, position: int) -> None:
+        """Set the position, back too, and wake those who wait for it."""
+        self.position = position
         while self._waiting and self._waiting[0][0] <= self.position:
             future = heapq.heappop(self._waiting)[2]
             if not future.done():

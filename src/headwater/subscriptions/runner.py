@@ -1,39 +1,46 @@
-"""The runner: reads one subscription's events, deals them to partitions, keeps checkpoints."""
+"""The runner: works one subscription in this process, with whatever partitions it has leased."""
 
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from typing import Final
 
 from headwater.clock import Clock
 from headwater.errors import (
     CheckpointConflictError,
+    ConfigurationError,
     ConflictError,
+    LeaseLostError,
+    ParkedKeyError,
+    StorageError,
     SubscriptionFailedError,
     UnknownTypeError,
+    WaitTimeoutError,
 )
-from headwater.ports.leases import Checkpoint
+from headwater.ports.leases import Share
 from headwater.ports.log import Log
 from headwater.ports.storage import Storage
 from headwater.serialization.codec import EventCodec
 from headwater.subscriptions.condition import Condition
-from headwater.subscriptions.cursor import Cursor
+from headwater.subscriptions.control import is_of_control_row
 from headwater.subscriptions.detachment import context_of_no_message
-from headwater.subscriptions.pages import PASSING, Pages
+from headwater.subscriptions.failure import Charge, Failures
+from headwater.subscriptions.faults import PASSING
+from headwater.subscriptions.flow import DEFAULT_FLOW, Flow
+from headwater.subscriptions.leasing import Leasing
+from headwater.subscriptions.partitions import InFlight
 from headwater.subscriptions.pause import Pause
+from headwater.subscriptions.places import Places
 from headwater.subscriptions.progress import Progress
+from headwater.subscriptions.session import Session
 from headwater.subscriptions.status import SubscriptionState, SubscriptionStatus
+from headwater.subscriptions.stop_on_failure import StopOnFailure
 from headwater.subscriptions.subscription import Consumer, Subscription
-from headwater.subscriptions.type_list import is_of_type_list
+from headwater.subscriptions.workplace import Workplace
 
-NEWS_SECONDS: Final = 5.0
-"""How long one wait for news lasts; then the runner looks for itself."""
-
-IDLE_POSITIONS_MAX: Final = 1000
-"""How far the stored checkpoint of a partition without events may stay behind."""
-
-LOOK_SECONDS: Final = 1.0
-"""How often the runner looks at most, once it has caught up, whether its checkpoints were reset."""
+POLL_SECONDS: Final = 0.03
+"""How often whoever waits looks at what others do."""
 
 WAITING_SECONDS: Final = 1.0
 """How often a runner looks whether it still has to wait for a worker that knows more."""
@@ -49,23 +56,16 @@ TRY_AGAIN_SECONDS: Final = 0.2
 
 TRY_AGAIN_SECONDS_MAX: Final = 5.0
 
-PAGE_REST_SECONDS_MAX: Final = 0.03
-"""How long the runner rests at most after a page that was not full.
-
-It rests for as long as the page took. Under load events gather meanwhile, and their effects
-share commits; a single event that comes later is not held up.
-"""
-
 _log = logging.getLogger("headwater")
 
 
 class Runner:
-    """Runs one subscription until it is stopped or a handler fails.
+    """Runs one subscription until it is stopped or an event fails that nothing may pass.
 
-    Partitions have a checkpoint each, committed with the effects; reading starts at the lowest
-    and skips what a partition has behind it. A failure stops the subscription after the good
-    prefix of every partition is committed: nothing is skipped. What this process does not know
-    is left for a worker that does, and until then this one waits.
+    Partitions have a checkpoint each, committed with the effects under the lease's token. What
+    becomes of events that fail is decided by *failures*; by default the subscription stops, with
+    the good prefix of every partition committed: nothing is skipped. What this process does not
+    know is left for a worker that does, and until then this one waits, without a lease.
     """
 
     def __init__(
@@ -77,21 +77,32 @@ class Runner:
         target: Storage,
         codec: EventCodec,
         clock: Clock,
+        failures: Callable[[Charge], Failures] | None = None,
+        flow: Flow = DEFAULT_FLOW,
     ) -> None:
-        """Read from *log*; effects and checkpoints are committed to *target*."""
-        self.subscription = subscription
+        """Read from *log*; effects and checkpoints are committed to *target*.
+
+        *failures* makes what decides over events that fail, for a partition that was leased.
+        """
+        self.subscription, self.target = subscription, target
         self.progress = Progress(subscription.name)
-        self._pages = Pages(subscription, consumer, target=target, codec=codec)
-        self._log, self._clock = log, clock
-        # Everything before it is committed.
-        self._cursor = Cursor(log, f"Subscription {subscription.name!r}")
-        self._looked = 0.0
+        self._consumer, self._codec, self._clock = consumer, codec, clock
+        self._log, self._flow = log, flow
+        self._failures = failures or (lambda _charge: StopOnFailure())
         self._condition = Condition(subscription.name, self.progress, log)
+        self.places = Places(subscription, self.progress, log=log, target=target, codec=codec)
+        self._leasing: Leasing | None = None
+        self._session: Session | None = None
+        self._leased = asyncio.Event()
         self._again_after = TRY_AGAIN_SECONDS
         self._unknown_after, self._unknown_until = WAITING_SECONDS, 0.0
         self._task: asyncio.Task[None] | None = None
         self._pause = Pause()
-        self._outrun = False
+
+    @property
+    def name(self) -> str:
+        """The subscription's name."""
+        return self.subscription.name
 
     # ------------------------------------------------------------------ start and stop
 
@@ -101,50 +112,38 @@ class Runner:
         Raises:
             LogRewoundError: the log is not the one in which a checkpoint was set.
         """
-        await self._load()
-        self._begin_at(self._pages.lowest)
+        self._condition.head = await self.places.open()
 
     async def declare(self) -> None:
         """Store which types must not be passed over, without working: others may run here."""
-        await self._pages.types.load()
-
-    async def _load(self) -> bool:
-        """Load and verify the checkpoints; return whether they were reset meanwhile."""
-        known = bool(self._pages.checkpoints)
-        start_after = 0 if known else await self.subscription.start.after(self._log)
-        reset = await self._pages.load(start_after=start_after)
-        # The head is looked at again: another process may have moved a checkpoint meanwhile.
-        self._condition.head = await self._log.head()
-        await self._cursor.verify(self._pages.checkpoints, head=self._condition.head)
-        return reset
-
-    def _begin_at(self, checkpoint: Checkpoint) -> None:
-        self._cursor.at = checkpoint
-        self.progress.begin_at(checkpoint.position)
+        await self.places.control.load()
 
     @property
     def running(self) -> bool:
         """Whether it is at work."""
         return self._task is not None and not self._task.done()
 
-    def start(self) -> None:
+    def start(self, leasing: Leasing) -> None:
         """Begin to work in a task of its own; again, after it has failed or was stopped."""
         if not self.running:
+            self._leasing = leasing
             self._pause.allow()
             self._condition.start()
             self._task = asyncio.create_task(
-                self._run(),
-                name=f"headwater subscription {self.subscription.name}",
+                self._run(leasing),
+                name=f"headwater subscription {self.name}",
                 context=context_of_no_message(),
             )
 
     async def stop(self, *, grace_seconds: float) -> None:
-        """Finish the page at hand within *grace_seconds*, else cancel it; then store checkpoints.
+        """Finish what is in hand within *grace_seconds*, else cancel it; then give up all leases.
 
         What was cancelled is not acknowledged: it comes again.
         """
         self._pause.end()
         self._condition.unfollow()
+        if self._session is not None:
+            self._session.end()
         if self._task is not None:
             try:
                 _, late = await asyncio.wait((self._task,), timeout=grace_seconds)
@@ -152,107 +151,244 @@ class Runner:
                     _log.warning(
                         "Subscription %r did not end within %s s and is cut off; what it had not "
                         "finished comes again",
-                        self.subscription.name,
+                        self.name,
                         grace_seconds,
                     )
             finally:
                 self._task.cancel()
             await asyncio.wait((self._task,))
+        if self._leasing is not None:
+            await self._leave(self._leasing)
 
     def status(self) -> SubscriptionStatus:
         """Return what is known right now."""
-        return self._condition.status(self._pages.checkpoints)
+        worker = self._leasing.worker if self._leasing is not None else ""
+        return self.places.status(self._condition, clock=self._clock, worker=worker)
+
+    # ------------------------------------------------------------------------- waiting
+
+    async def wait_for(self, position: int, *, seconds: float | None) -> None:
+        """Return when every partition's stored checkpoint has reached *position*.
+
+        Whoever works them; those of other processes are looked at every `POLL_SECONDS`.
+
+        Raises:
+            SubscriptionFailedError: the subscription stopped before it.
+            ParkedKeyError: a key is parked behind a dead letter at or before it.
+            WaitTimeoutError: it was not reached within *seconds*, or something that was delayed
+                is still to be tried again.
+        """
+        until = None if seconds is None else asyncio.get_running_loop().time() + seconds
+        polling = asyncio.create_task(self._poll())
+        try:
+            await self.progress.wait_for(position, seconds=seconds)
+            await self._until_nothing_is_held(position, until)
+        finally:
+            polling.cancel()
+
+    async def _poll(self) -> None:
+        if self._session is not None:
+            # Whoever waits has only just said so.
+            await asyncio.sleep(0)
+            self._session.look_who_waits()
+        while True:
+            if not self.places.all_ours:
+                try:
+                    await self.places.look()
+                except StorageError as error:
+                    _log.debug("Subscription %r is waited for: %s", self.name, error)
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _until_nothing_is_held(self, position: int, until: float | None) -> None:
+        while self._session is not None:
+            partitions = tuple(self._session.partitions.values())
+            parked = [key for one in partitions for key in one.failures.parked(position)]
+            if parked:
+                raise ParkedKeyError(self.name, sorted(parked))
+            if not any(one.failures.pending(position) for one in partitions):
+                return
+            now = asyncio.get_running_loop().time()
+            if until is not None and now >= until:
+                raise WaitTimeoutError(
+                    self.name,
+                    target=position,
+                    reached=self.progress.position,
+                    seconds=0.0,
+                    waits_for="has deliveries that are to be tried again",
+                )
+            await asyncio.sleep(POLL_SECONDS)
+            self.progress.check()
+
+    # ------------------------------------------------------------------ what is leased
+
+    def hear_share(self, share: Share) -> None:
+        """Hear which partitions are this worker's."""
+        if self._session is not None:
+            self._session.hear_share(share)
+        self._leased.set()
+
+    def hear_control(self, row_version: int) -> None:
+        """Hear at which version the control row stands: if at another, begin again with it."""
+        if self._session is not None and row_version != self.places.control.stored.row_version:
+            self._session.end()
+
+    def hear_unknown(self) -> None:
+        """Hear that the subscription may not be stored any more: begin again, and store it."""
+        if self._session is not None:
+            self._session.end()
+        self.places.may_be_lost = True
+        self._leased.set()
+
+    async def _leave(self, leasing: Leasing) -> None:
+        try:
+            await leasing.leave(self.name)
+        except Exception as error:  # noqa: BLE001 - leases run out by themselves
+            _log.warning("Subscription %r keeps its leases until they end: %s", self.name, error)
 
     # ------------------------------------------------------------------------ the loop
 
-    async def _run(self) -> None:
+    async def _run(self, leasing: Leasing) -> None:
+        failed: SubscriptionFailedError | None = None
         try:
             while not self._pause.ended:
-                await self._turn()
-            await self._store_last()
+                await self._turn(leasing)
         except SubscriptionFailedError as failure:
-            self._condition.fail(failure)
+            failed = failure
         except Exception as error:  # noqa: BLE001 - whatever it is must be in the status
             problem = f"{type(error).__name__}: {str(error).rstrip('.')}"
-            unforeseen = SubscriptionFailedError(
-                self.subscription.name, position=self.progress.position, problem=problem
+            failed = SubscriptionFailedError(
+                self.name, position=self.progress.position, problem=problem
             )
-            unforeseen.__cause__ = error
-            self._condition.fail(unforeseen)
+            failed.__cause__ = error
         finally:
-            if self._condition.state is not SubscriptionState.FAILED:
+            if failed is None:
                 self._condition.stop()
+        if failed is not None:
+            # First: whoever hears of the failure may begin again at once.
+            await self._leave(leasing)
+            self._condition.fail(failed)
 
-    async def _turn(self) -> None:
+    async def _turn(self, leasing: Leasing) -> None:
         try:
-            if self._outrun:
-                await self._load_again()
-                self._outrun = False
-            if self._pages.types.missing:
-                self._condition.wait(self._pages.types.waits_for)
-                await self._pause.wait(asyncio.sleep(WAITING_SECONDS))
-                self._outrun = True
+            if await self._has_to_wait(leasing):
                 return
-            if time.monotonic() < self._unknown_until:
-                await self._pause.wait(asyncio.sleep(WAITING_SECONDS))
-                await self._pages.check_not_outrun()
+            share = await self._share(leasing)
+            if share is None or not share.leases:
                 return
-            page = await self._cursor.read(
-                self.subscription.wanted, limit=self.subscription.page_events
-            )
-            self._condition.head = page.head
-            begun = time.monotonic()
-            done = await self._pages.work(page)
-            await self._pages.store_idle(done, behind_min=IDLE_POSITIONS_MAX)
-            self._cursor.at = done
-            self.progress.reach(done.position)
-            self._again_after, self._unknown_after = TRY_AGAIN_SECONDS, WAITING_SECONDS
-            if page.scanned_to < page.head:
-                self._condition.work(SubscriptionState.CATCHING_UP)
-                return
-            self._condition.work(SubscriptionState.LIVE)
-            if page.events:
-                took = time.monotonic() - begun
-                await asyncio.sleep(min(took, PAGE_REST_SECONDS_MAX))
-            await self._wait_for_news(seconds=await self._look_after_checkpoints())
-        except CheckpointConflictError:
-            # Another process works on this subscription too and was first, or an operator has
-            # reset it; nothing of ours was written. Go on from where the checkpoints are.
-            self._begin_again()
+            await self._work(leasing, share)
+        except (CheckpointConflictError, LeaseLostError, ConfigurationError) as error:
+            # Another process has taken over, or an operator has reset it; nothing of ours was
+            # written. Go on from where the checkpoints are.
+            if isinstance(error, ConfigurationError):
+                if not self.places.may_be_lost:
+                    raise
+                await self._pause.wait(asyncio.sleep(TRY_AGAIN_SECONDS))
+            _log.debug("Subscription %r begins again: %s", self.name, error)
+            self._unknown_until = 0.0
+            leasing.forget(self.name)
         except SubscriptionFailedError as failure:
             self._leave_unknown(failure)
         except (*PASSING, ConflictError) as error:
-            if is_of_type_list(error):
+            if is_of_control_row(error):
                 # A worker with more types has come, or an operator: this one may be too old now.
-                self._begin_again()
+                self._unknown_until = 0.0
                 return
-            # Begin this page again, from the checkpoints as they are then: what came of a commit
-            # may be unknown.
+            # Begin again, from the checkpoints as they are then: what came of a commit may be
+            # unknown.
             self._condition.try_again(error)
-            self._outrun = True
             await self._pause.wait(self._clock.sleep(self._again_after))
             self._again_after = min(2 * self._again_after, TRY_AGAIN_SECONDS_MAX)
 
-    async def _load_again(self) -> None:
-        """Go on from the checkpoints as they are; further back than here, if they were reset."""
-        # First the log: what looks like a reset may have come with one that was rewound.
-        await self._cursor.verify((self._cursor.at,), head=await self._log.head())
-        reset = await self._load()
-        lowest = self._pages.lowest
+    async def _has_to_wait(self, leasing: Leasing) -> bool:
+        """Wait a while if this worker may not work; return whether it had to."""
+        if time.monotonic() < self._unknown_until:
+            await leasing.leave(self.name)
+            await self._pause.wait(asyncio.sleep(WAITING_SECONDS))
+            await self.places.check_unchanged()
+            return True
+        reset, self._condition.head = await self.places.load_again()
+        control = self.places.control
         if reset:
             _log.warning(
                 "Subscription %r was reset and goes on after position %s",
-                self.subscription.name,
-                lowest.position,
+                self.name,
+                self.progress.position,
             )
-            self._begin_at(lowest)
-        elif lowest.position > self._cursor.at.position:
-            # Partitions without events are stored late: mostly this one is further than they.
-            self._cursor.at = lowest
-            self.progress.reach(lowest.position)
+        state = SubscriptionState.WAITING
+        waits_for = control.lacks
+        if waits_for is None and (waits_for := control.stored.waits_for) is not None:
+            retired = control.stored.retired
+            state = SubscriptionState.RETIRED if retired else SubscriptionState.PAUSED
+        if waits_for is None and self.places.all_at(control.stored.stop_at):
+            state = SubscriptionState.PAUSED
+            waits_for = f"was stopped at position {control.stored.stop_at}"
+        if waits_for is None:
+            return False
+        self._condition.wait(waits_for, state)
+        await leasing.leave(self.name)
+        await self._pause.wait(asyncio.sleep(WAITING_SECONDS))
+        return True
 
-    def _begin_again(self) -> None:
-        self._outrun, self._unknown_until = True, 0.0
+    async def _share(self, leasing: Leasing) -> Share | None:
+        """Return what is leased; wait a while for it if nothing is."""
+        self._leased.clear()
+        leasing.join(self)
+        share = leasing.share(self.name)
+        if share is None or not share.leases:
+            if share is not None:
+                self._condition.work(SubscriptionState.LIVE)
+            self._leased.clear()
+            await self._pause.wait(self._wait_leased())
+            share = leasing.share(self.name)
+        return share
+
+    async def _wait_leased(self) -> None:
+        try:
+            async with asyncio.timeout(WAITING_SECONDS):
+                await self._leased.wait()
+        except TimeoutError:
+            pass
+
+    async def _work(self, leasing: Leasing, share: Share) -> None:
+        # Read after it was leased: if something has changed in between, the tokens count no more.
+        _, self._condition.head = await self.places.load()
+        flight = InFlight(self._flow)
+
+        def advanced() -> None:
+            if self.places.update():
+                self._again_after, self._unknown_after = TRY_AGAIN_SECONDS, WAITING_SECONDS
+            session.advanced()
+
+        place = Workplace(
+            self.subscription,
+            self._consumer,
+            self.target,
+            self.places.control,
+            self._clock,
+            leasing,
+            self._condition,
+            self.progress,
+            flight,
+            advanced,
+            self.places.look,
+        )
+        session = Session(
+            place,
+            share,
+            self.places.checkpoints,
+            log=self._log,
+            codec=self._codec,
+            cursor=self.places.cursor,
+            failures=self._failures,
+        )
+        if self._pause.ended:
+            return
+        self._session = self.places.session = session
+        try:
+            await session.run()
+        finally:
+            self.places.end_session()
+            self._session = None
 
     def _leave_unknown(self, failure: SubscriptionFailedError) -> None:
         """Leave an event that this process does not know for another worker; raise other failures.
@@ -262,39 +398,9 @@ class Runner:
         unknown = failure.__cause__
         if not isinstance(unknown, UnknownTypeError):
             raise failure
-        # What comes before it is committed in every partition.
-        self.progress.reach(failure.position - 1)
         self._condition.wait(
             f"waits at position {failure.position} for a worker that knows {unknown.name} "
             f"version {unknown.schema_version}"
         )
-        self._outrun = True
         self._unknown_until = time.monotonic() + self._unknown_after
         self._unknown_after = min(2 * self._unknown_after, UNKNOWN_SECONDS_MAX)
-
-    async def _look_after_checkpoints(self) -> float:
-        """Look, now and then, whether somebody has moved a checkpoint; return when to look again.
-
-        Whoever moves one to where another partition stands anyway would not be noticed by the
-        next commit.
-        """
-        if time.monotonic() - self._looked < LOOK_SECONDS:
-            return LOOK_SECONDS
-        await self._pages.check_not_outrun()
-        self._looked = time.monotonic()
-        return NEWS_SECONDS
-
-    async def _store_last(self) -> None:
-        try:
-            await self._pages.store_idle(self._cursor.at, behind_min=1)
-        except (CheckpointConflictError, ConflictError):
-            _log.debug("Subscription %r goes on elsewhere", self.subscription.name)
-        except PASSING as error:
-            # Nothing is lost: what had no effect is looked at again.
-            _log.warning("Subscription %r: its last place: %s", self.subscription.name, error)
-
-    async def _wait_for_news(self, *, seconds: float) -> None:
-        at = self._cursor.at.position
-        head = await self._pause.wait(self._log.wait_for_news(at, seconds=seconds))
-        if head is not None:
-            self._cursor.check_head(head)

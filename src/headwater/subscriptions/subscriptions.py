@@ -8,6 +8,8 @@ from typing import Final, TypeVar
 from headwater.clock import Duration, seconds_of
 from headwater.errors import ConfigurationError
 from headwater.ports.log import Log
+from headwater.subscriptions.flow import DEFAULT_WORKERS, Workers
+from headwater.subscriptions.leasing import Leasing
 from headwater.subscriptions.runner import Runner
 from headwater.subscriptions.status import SubscriptionStatus
 
@@ -24,13 +26,24 @@ _T = TypeVar("_T")
 class Subscriptions:
     """The subscriptions that read one log."""
 
-    def __init__(self, log: Log, runners: Iterable[Runner]) -> None:
+    def __init__(
+        self,
+        log: Log,
+        runners: Iterable[Runner],
+        *,
+        workers: Workers = DEFAULT_WORKERS,
+        run: bool = True,
+    ) -> None:
         """Take over *runners*, none of which has been started.
+
+        They share their subscriptions with other processes as *workers* says. Without *run* they
+        are others' to run, and can be waited for.
 
         Raises:
             ConfigurationError: two have one name.
         """
-        self._log = log
+        self._log, self._workers, self._run = log, workers, run
+        self._leasings: dict[int, Leasing] = {}
         self._runners: dict[str, Runner] = {}
         for runner in runners:
             name = runner.subscription.name
@@ -42,21 +55,56 @@ class Subscriptions:
             self._runners[name] = runner
 
     async def start(self) -> None:
-        """Load all checkpoints, then run.
+        """Load all checkpoints and take the first leases, then run.
+
+        Without running: store which types others must not pass over.
 
         Raises:
             LogRewoundError: a checkpoint is past the end of the log.
         """
-        for runner in self._runners.values():
+        runners = tuple(self._runners.values())
+        if not self._run:
+            for runner in runners:
+                await runner.declare()
+            return
+        for runner in runners:
             await runner.open()
-        for runner in self._runners.values():
-            runner.start()
+        for leasing in {self._leasing_of(runner) for runner in runners}:
+            names = [each.name for each in runners if self._leasing_of(each) is leasing]
+            await leasing.open(names)
+        for runner in runners:
+            runner.start(self._leasing_of(runner))
+
+    async def add(self, runner: Runner) -> None:
+        """Take over one more *runner*, after the start, and do with it as with the others.
+
+        Raises:
+            ConfigurationError: there is one of its name.
+            LogRewoundError: a checkpoint is past the end of the log.
+        """
+        if self._runners.setdefault(runner.name, runner) is not runner:
+            raise ConfigurationError(f"There is a subscription {runner.name!r} already.")
+        if not self._run:
+            await runner.declare()
+            return
+        await runner.open()
+        leasing = self._leasing_of(runner)
+        await leasing.open([runner.name])
+        runner.start(leasing)
+
+    async def remove(self, name: str, *, grace: Duration = GRACE_SECONDS) -> None:
+        """Stop the runner of *name* as `stop` does, and forget it; if there is none, do nothing."""
+        runner = self._runners.pop(name, None)
+        if runner is not None:
+            await runner.stop(grace_seconds=seconds_of(grace))
 
     async def stop(self, *, grace: Duration = GRACE_SECONDS) -> None:
         """Finish what has been begun within *grace*; what is cut off then comes again."""
         await asyncio.gather(
             *(runner.stop(grace_seconds=seconds_of(grace)) for runner in self._runners.values())
         )
+        for leasing in self._leasings.values():
+            await leasing.stop()
 
     async def restart(self, name: str) -> None:
         """Run a subscription that has failed again, from its checkpoints; if it runs, do nothing.
@@ -67,7 +115,7 @@ class Subscriptions:
         runner = self._named(name)
         if not runner.running:
             await runner.open()
-            runner.start()
+            runner.start(self._leasing_of(runner))
 
     async def reset(self, name: str, reset: Callable[[], Awaitable[_T]]) -> _T:
         """Return what *reset* returns, which moves the checkpoints of *name*; then run from there.
@@ -76,14 +124,14 @@ class Subscriptions:
         whether it had failed or not. Whoever waits for it meanwhile is told that it stopped.
         """
         runner = self._runners.get(name)
-        if runner is None:
+        if runner is None or not self._run:
             return await reset()
         await runner.stop(grace_seconds=GRACE_SECONDS)
         try:
             return await reset()
         finally:
             await runner.open()
-            runner.start()
+            runner.start(self._leasing_of(runner))
 
     def status(self) -> tuple[SubscriptionStatus, ...]:
         """Return what is known of each subscription."""
@@ -98,12 +146,15 @@ class Subscriptions:
     ) -> None:
         """Return when everything up to *position* is committed in the subscription *name*.
 
+        Then every partition's stored checkpoint has reached it, whichever process works it.
+
         Raises:
             SubscriptionFailedError: it stopped before.
+            ParkedKeyError: a key is parked behind a dead letter at or before it.
             WaitTimeoutError: *timeout* has passed.
             ConfigurationError: there is none of that name.
         """
-        await self._named(name).progress.wait_for(
+        await self._named(name).wait_for(
             position, seconds=seconds_of(timeout) if timeout is not None else None
         )
 
@@ -112,6 +163,7 @@ class Subscriptions:
 
         Raises:
             SubscriptionFailedError: one has stopped.
+            ParkedKeyError: one has a key parked behind a dead letter.
             WaitTimeoutError: *timeout* has passed.
         """
         deadline = asyncio.get_running_loop().time() + seconds_of(timeout)
@@ -120,9 +172,16 @@ class Subscriptions:
             for runner in self._runners.values():
                 runner.progress.check()
                 left = max(0.0, deadline - asyncio.get_running_loop().time())
-                await runner.progress.wait_for(head, seconds=left)
+                await runner.wait_for(head, seconds=left)
             settled = head
         return settled
+
+    def _leasing_of(self, runner: Runner) -> Leasing:
+        """Return what leases for all runners whose checkpoints are in one storage."""
+        key = id(runner.target)
+        if key not in self._leasings:
+            self._leasings[key] = Leasing(runner.target, workers=self._workers)
+        return self._leasings[key]
 
     def _named(self, name: str) -> Runner:
         try:

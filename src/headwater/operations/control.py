@@ -1,0 +1,189 @@
+"""The control row of a subscription: what all its workers have to know before they work.
+
+Every commit of a worker is guarded by the row as it has read it. So whoever writes it stops at
+once what workers that have not seen it were about to commit.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from headwater.errors import ConfigurationError, ConflictError
+from headwater.ports.changes import Changes, RowChange, RowGuard
+from headwater.ports.rows import ROWS_MAX, CollectionSpec, RowQuery
+from headwater.ports.storage import Storage
+
+CONTROL_ROWS: Final = CollectionSpec(
+    "headwater_subscriptions", ("types", "paused", "stop_at", "retired", "by", "reason")
+)
+"""The collection of all control rows; a row's key is the name of the subscription."""
+
+
+class Control(msgspec.Struct, frozen=True):
+    """What is stored of a subscription beside its checkpoints.
+
+    `types` holds the newest schema version of each stored type name that some worker has wanted.
+    `paused`: nobody works. `stop_at`: every partition is worked exactly up to that position, its
+    checkpoint is stored there, and then nobody works. `retired`: nobody works it ever again, a
+    newer generation has taken over. `by` and `reason` say who wanted so, and why. `row_version`
+    0: nothing is stored.
+    """
+
+    types: Mapping[str, int] = {}
+    paused: bool = False
+    stop_at: int | None = None
+    retired: bool = False
+    by: str = ""
+    reason: str = ""
+    row_version: int = 0
+
+    def guard(self, subscription: str) -> RowGuard:
+        """Return what lets a commit pass only while this stands."""
+        return RowGuard(CONTROL_ROWS.name, subscription, self.row_version)
+
+    def changed(self, subscription: str, **fields: Any) -> RowChange:
+        """Return what writes this with *fields* changed; refused if it was replaced meanwhile."""
+        after = msgspec.structs.replace(self, **fields)
+        row = _Row(
+            dict(sorted(after.types.items())),
+            after.paused,
+            after.stop_at,
+            after.retired,
+            after.by,
+            after.reason,
+        )
+        data = msgspec.json.encode(row).decode()
+        return RowChange(CONTROL_ROWS.name, subscription, data, expected=self.row_version)
+
+    @property
+    def waits_for(self) -> str | None:
+        """Why nobody may work the subscription; None: they may, if only up to `stop_at`."""
+        because = f" by {self.by}" if self.by else ""
+        because += f": {self.reason}" if self.reason else ""
+        if self.retired:
+            return f"is retired{because}"
+        return f"was paused{because}" if self.paused else None
+
+
+class _Row(msgspec.Struct, frozen=True, omit_defaults=True):
+    types: dict[str, int]
+    paused: bool = False
+    stop_at: int | None = None
+    retired: bool = False
+    by: str = ""
+    reason: str = ""
+
+
+_decode: Final = msgspec.json.Decoder(_Row).decode
+
+
+async def read_control(storage: Storage, subscription: str) -> Control:
+    """Return what is stored of *subscription*; the collection must have been prepared.
+
+    Raises:
+        ConfigurationError: the row is not one that this code writes.
+    """
+    row = (await storage.get_rows(CONTROL_ROWS.name, (subscription,))).get(subscription)
+    if row is None:
+        return Control()
+    try:
+        found = _decode(row.data)
+    except msgspec.MsgspecError as error:
+        raise ConfigurationError(
+            f"The types stored for subscription {subscription!r} can't be read: {error}. Is it "
+            f"written by newer code? Deleting the row lets its workers write it anew."
+        ) from error
+    return Control(
+        found.types,
+        found.paused,
+        found.stop_at,
+        found.retired,
+        found.by,
+        found.reason,
+        row.version,
+    )
+
+
+async def controlled_subscriptions(storage: Storage) -> frozenset[str]:
+    """Return the subscriptions of which *storage* has a control row, at most `ROWS_MAX`."""
+    if not await _prepared(storage):
+        return frozenset()
+    rows = await storage.find_rows(CONTROL_ROWS.name, RowQuery(limit=ROWS_MAX))
+    return frozenset(row.key for row in rows)
+
+
+async def write_control(storage: Storage, subscription: str, **fields: Any) -> Control:
+    """Change *fields* of the control row of *subscription*, whoever else writes it; return it.
+
+    Raises:
+        StorageError: the storage can't be used.
+    """
+    await storage.prepare_collections([CONTROL_ROWS])
+    while True:
+        before = await read_control(storage, subscription)
+        try:
+            await storage.commit(Changes(rows=(before.changed(subscription, **fields),)))
+        except ConflictError:
+            continue
+        return await read_control(storage, subscription)
+
+
+async def pause(storage: Storage, subscription: str, *, by: str = "", reason: str = "") -> Control:
+    """Let nobody work *subscription* until `resume`; what is in hand is not acknowledged.
+
+    Raises:
+        ConfigurationError: there is no such subscription in *storage*, or it is retired.
+    """
+    await _check_known(storage, subscription)
+    return await write_control(storage, subscription, paused=True, by=by, reason=reason)
+
+
+async def resume(storage: Storage, subscription: str, *, by: str = "") -> Control:
+    """Let workers go on with *subscription* that was paused, or stopped at a position.
+
+    Raises:
+        ConfigurationError: there is no such subscription in *storage*, or it is retired.
+    """
+    await _check_known(storage, subscription)
+    return await write_control(storage, subscription, paused=False, stop_at=None, by=by, reason="")
+
+
+async def stop_at(
+    storage: Storage, subscription: str, position: int, *, by: str = "", reason: str = ""
+) -> int:
+    """Have every partition worked exactly up to one position, then nobody works; return which.
+
+    It is *position*, or where the furthest partition stands, if that is further. Workers have to
+    be there to do it; `drained` waits for them, `resume` lets them go on afterwards.
+
+    Raises:
+        ConfigurationError: there is no such subscription in *storage*, or it is retired.
+    """
+    while True:
+        furthest = await _check_known(storage, subscription)
+        at = max(position, furthest)
+        await write_control(storage, subscription, stop_at=at, paused=False, by=by, reason=reason)
+        # From here on nobody goes past it; but somebody may have, just before.
+        if await _check_known(storage, subscription) <= at:
+            return at
+
+
+async def _check_known(storage: Storage, subscription: str) -> int:
+    """Return the position of the furthest partition."""
+    known = await storage.subscriptions()
+    found = next((one for one in known if one.name == subscription), None)
+    if found is None:
+        names = ", ".join(one.name for one in known) or "(none)"
+        raise ConfigurationError(
+            f"There is no subscription {subscription!r} in this storage; there are: {names}."
+        )
+    if await _prepared(storage) and (await read_control(storage, subscription)).retired:
+        raise ConfigurationError(
+            f"Subscription {subscription!r} is retired: a newer generation has taken over."
+        )
+    return max(checkpoint.position for checkpoint in found.checkpoints)
+
+
+async def _prepared(storage: Storage) -> bool:
+    return any(spec.name == CONTROL_ROWS.name for spec in await storage.collections())

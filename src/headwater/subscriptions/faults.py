@@ -1,0 +1,33 @@
+"""Whose fault an error is: an event's, another worker's, or that of a server that is away."""
+
+from typing import Final
+
+from headwater.errors import (
+    DuplicateValueError,
+    IdempotencyConflictError,
+    KeyStoreError,
+    KeyStoreUnavailableError,
+    OutcomeUnknownError,
+    StorageBusyError,
+    StorageError,
+    StorageFullError,
+    StorageReadOnlyError,
+    StorageUnavailableError,
+)
+
+PASSING: Final = (
+    KeyStoreUnavailableError,
+    OutcomeUnknownError,
+    StorageBusyError,
+    StorageFullError,
+    StorageReadOnlyError,
+    StorageUnavailableError,
+)
+"""What may pass by itself, and is no event's fault: a server is away, or another takes over."""
+
+
+def lies_in_an_event(error: BaseException) -> bool:
+    """Return whether a commit was refused for what a handler wanted to write, not by chance."""
+    if isinstance(error, DuplicateValueError | IdempotencyConflictError):
+        return True
+    return isinstance(error, Exception) and not isinstance(error, StorageError | KeyStoreError)
