@@ -213,7 +213,7 @@ async def test_a_subscriber_gets_an_event_because_it_was_committed_not_because_i
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Whoever waits for news waits for ever now: what arrives was told by the commit.
-    monkeypatch.setattr("headwater.subscriptions.runner.NEWS_SECONDS", 1_000_000.0)
+    monkeypatch.setattr("headwater.subscriptions.reader.NEWS_SECONDS", 1_000_000.0)
     context = sales()
     arrived = asyncio.Queue[UUID](maxsize=10)
 

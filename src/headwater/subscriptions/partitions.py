@@ -68,6 +68,7 @@ class Partition:
         self.queue: deque[Arrival] = deque()
         self.hand: list[Arrival] = []
         self.last: StoredEvent | None = None
+        self._before_last: StoredEvent | None = None
         self.loaded = False
         self.left_behind = False
         """Its queue was full, and the reader went on without it."""
@@ -120,12 +121,14 @@ class Partition:
 
     def deal(self, arrival: Arrival) -> None:
         """Queue *arrival*."""
+        stored = arrival.stored
+        if self.last is None or self.last.position != stored.position:
+            self._before_last, self.last = self.last, stored
         if arrival.preceding is None:
             # The first of its page. What was dealt before it is what precedes it here.
-            arrival.preceding = self.last
-        self.last = arrival.stored
+            arrival.preceding = self._before_last
         self.queue.append(arrival)
-        self._flight.add(arrival.stored)
+        self._flight.add(stored)
 
     def take(self, limit: int, *, upto: int | None, guards: tuple[RowGuard, ...]) -> Batch | None:
         """Take up to *limit* arrivals in hand, none past position *upto*, whole stored events.

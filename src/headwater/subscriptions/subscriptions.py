@@ -134,8 +134,8 @@ class Subscriptions:
             runner.start(self._leasing_of(runner))
 
     def status(self) -> tuple[SubscriptionStatus, ...]:
-        """Return what is known of each subscription."""
-        return tuple(runner.status() for runner in self._runners.values())
+        """Return what is known of each subscription that runs here."""
+        return tuple(runner.status() for runner in self._running())
 
     async def wait_for(
         self,
@@ -169,12 +169,15 @@ class Subscriptions:
         deadline = asyncio.get_running_loop().time() + seconds_of(timeout)
         settled = -1
         while (head := await self._log.head()) != settled:
-            for runner in self._runners.values():
+            for runner in self._running():
                 runner.progress.check()
                 left = max(0.0, deadline - asyncio.get_running_loop().time())
                 await runner.wait_for(head, seconds=left)
             settled = head
         return settled
+
+    def _running(self) -> tuple[Runner, ...]:
+        return tuple(self._runners.values()) if self._run else ()
 
     def _leasing_of(self, runner: Runner) -> Leasing:
         """Return what leases for all runners whose checkpoints are in one storage."""
