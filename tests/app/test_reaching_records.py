@@ -14,6 +14,7 @@ from headwater.metadata import Recorded
 from headwater.ports.storage import Storage
 from headwater.streams import ExpectedVersion
 from headwater.subscriptions.delivery import Delivery
+from headwater.subscriptions.failures.policy import OnFailure
 from headwater.testing import TestApp
 from headwater.unit_of_work.unit import UnitOfWork
 from tests.app.orders import sales
@@ -115,7 +116,7 @@ async def test_a_subscriber_publishes_after_the_commit_of_its_effects(storage: S
     context, heads = sales(), list[int]()
     broken = [True]
 
-    @context.subscriber
+    @context.subscriber(on_failure=OnFailure.STOP)
     async def react(
         event: OrderPlaced, unit: UnitOfWork, publisher: Publisher, delivery: Delivery
     ) -> None:

@@ -19,6 +19,7 @@ from headwater.errors import (
 from headwater.mediator import Sender
 from headwater.messages import Command
 from headwater.ports.storage import Storage
+from headwater.subscriptions.failures.policy import OnFailure
 from headwater.subscriptions.status import SubscriptionState, SubscriptionStatus
 from headwater.testing import TestApp
 from headwater.unit_of_work.collection import Collection
@@ -126,7 +127,7 @@ async def test_a_failing_subscriber_is_seen_everywhere_and_goes_on_after_a_resta
 ) -> None:
     context, got, broken = sales(), list[UUID](), [True]
 
-    @context.subscriber(partitions=1)
+    @context.subscriber(partitions=1, on_failure=OnFailure.STOP)
     async def mail(event: OrderPlaced) -> None:
         if event.order_id == B and broken[0]:
             raise OSError("mail server is down")
@@ -161,7 +162,7 @@ async def test_a_failing_subscriber_is_seen_everywhere_and_goes_on_after_a_resta
 async def test_what_failed_comes_again_after_a_restart_of_the_app(storage: Storage) -> None:
     context, got, broken = sales(), list[UUID](), [True]
 
-    @context.subscriber
+    @context.subscriber(on_failure=OnFailure.STOP)
     async def mail(event: OrderPlaced) -> None:
         if broken[0]:
             raise OSError("mail server is down")
@@ -182,7 +183,7 @@ async def test_what_failed_comes_again_after_a_restart_of_the_app(storage: Stora
 async def test_a_restart_out_of_a_handler_runs_in_no_unit_of_work(storage: Storage) -> None:
     context, got, broken = sales(), list[UUID](), [True]
 
-    @context.subscriber
+    @context.subscriber(on_failure=OnFailure.STOP)
     async def mail(event: OrderPlaced) -> None:
         if broken[0]:
             raise OSError

@@ -19,6 +19,7 @@ from headwater import (
 from headwater.app import App
 from headwater.errors import SubscriptionFailedError
 from headwater.ports.storage import Storage
+from headwater.subscriptions.failures.policy import OnFailure
 from tests.app.customers import (
     ANY,
     Cities,
@@ -102,12 +103,12 @@ async def test_a_key_stays_the_same_when_an_event_is_renamed_between_two_attempt
     before, after = BoundedContext("crm"), BoundedContext("crm")
     after.upcasters.rename_event("crm.client-moved", to="crm.customer-moved")
 
-    @before.subscriber(name="note")
+    @before.subscriber(name="note", on_failure=OnFailure.STOP)
     async def fail(_event: ClientMoved, delivery: Delivery) -> None:
         keys.append(delivery.idempotency_key)
         raise ValueError("not now")
 
-    @after.subscriber(name="note")
+    @after.subscriber(name="note", on_failure=OnFailure.STOP)
     async def note(_event: CustomerMoved, delivery: Delivery) -> None:
         keys.append(delivery.idempotency_key)
 
@@ -185,7 +186,7 @@ async def test_a_part_that_fails_takes_back_those_before_it_and_blames_the_event
     context, failing = crm(), [True]
     context.register(CustomerRenamed)
 
-    @context.subscriber(partitions=1)
+    @context.subscriber(partitions=1, on_failure=OnFailure.STOP)
     async def note(event: CustomerCreated | CustomerMoved, cities: Collection[City]) -> None:
         if isinstance(event, CustomerMoved) and event.customer == "8" and failing[0]:
             raise ValueError("not now")
@@ -226,7 +227,7 @@ async def test_a_refused_commit_is_laid_to_the_event_and_takes_back_all_its_part
     context = crm()
     context.register(CustomerRenamed)
 
-    @context.subscriber(partitions=1)
+    @context.subscriber(partitions=1, on_failure=OnFailure.STOP)
     async def note(
         event: CustomerCreated | CustomerMoved,
         nicks: Collection[Nickname],
