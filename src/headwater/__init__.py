@@ -51,6 +51,8 @@ from headwater.resilience import (
 from headwater.serialization.personal import Personal, PersonalData, Subject
 from headwater.streams import ExpectedVersion
 from headwater.subscriptions.delivery import Delivery
+from headwater.subscriptions.failures.policy import OnFailure
+from headwater.subscriptions.flow import Workers
 from headwater.unit_of_work.collection import Collection
 from headwater.unit_of_work.repository import Repository
 from headwater.unit_of_work.row_type import where
@@ -83,6 +85,7 @@ __all__ = [
     "MessageContext",
     "Next",
     "Notification",
+    "OnFailure",
     "Personal",
     "PersonalData",
     "PersonalDataSettings",
@@ -109,6 +112,7 @@ __all__ = [
     "Timeout",
     "UnitOfWork",
     "Value",
+    "Workers",
     "applies",
     "current_context",
     "message",
