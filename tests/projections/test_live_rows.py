@@ -128,7 +128,7 @@ async def test_of_two_operators_one_begins_and_one_switches(opened: OpenStorage)
     assert sum(isinstance(each, SwitchError) for each in begun) == 1
     refused = [each for each in switched if isinstance(each, BaseException)]
     assert len(refused) <= 1
-    assert all(isinstance(each, SwitchError | RowConflictError) for each in refused)
+    assert all(isinstance(each, SwitchError | RowConflictError) for each in refused), refused
     assert await look(units_on(await opened())) == (2, {2}, len(NAMES))
 
 

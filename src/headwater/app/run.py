@@ -69,15 +69,18 @@ class Run:
             await wiring.units.prepare(
                 aggregates=wiring.types.aggregates, models=wiring.types.models
             )
+            generations = await wiring.projections.open()
             if around.container is not None:
                 opened.push_async_callback(around.container.close)
             opened.push_async_callback(wiring.mediator.aclose)
             await wiring.mediator.start()
             # Also without them: what this process can append, old workers must not pass over.
             subscriptions = Subscriptions(
-                storages[0], wiring.runners, workers=workers, run=subscribe
+                storages[0], (*wiring.runners, *generations), workers=workers, run=subscribe
             )
             await subscriptions.start()
+            wiring.projections.follow(subscriptions)
+            opened.push_async_callback(wiring.projections.stop)
             monitoring.watch(subscriptions.status, lambda _: None)
             if retention is not None:
                 for storage in storages:
@@ -90,6 +93,7 @@ class Run:
         """Drain subscriptions, sends and background handlers within *grace*; then close all."""
         deadline = time.monotonic() + seconds_of(grace)
         async with self._closing:
+            await self.wiring.projections.stop()
             await self.subscriptions.stop(grace=grace)
             await self.wiring.units.drain(seconds=max(0.0, deadline - time.monotonic()))
             await self.wiring.mediator.aclose(timeout=max(0.0, deadline - time.monotonic()))

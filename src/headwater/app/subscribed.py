@@ -12,9 +12,9 @@ from headwater.app.surroundings import Surroundings
 from headwater.errors import WiringFault
 from headwater.mediator.deliveries import Deliverer
 from headwater.mediator.signatures import name_of
+from headwater.operations.projections.generations import Generation
 from headwater.ports.log import EVERYTHING, LogFilter
 from headwater.ports.storage import Storage
-from headwater.operations.projections.generations import Generation
 from headwater.projections.folding import Folding
 from headwater.projections.history import Histories, ReadModelHistory
 from headwater.projections.plan import ProjectionPlan

@@ -7,8 +7,8 @@ from typing import Any
 from headwater.app.belonging import Belonging
 from headwater.app.context import BoundedContext
 from headwater.app.known_types import KnownTypes
-from headwater.app.registrations import ProjectionRegistration, SubscriberRegistration
 from headwater.app.projection_runners import ProjectionRunners
+from headwater.app.registrations import ProjectionRegistration, SubscriberRegistration
 from headwater.app.subscribed import Subscribed
 from headwater.app.surroundings import Surroundings
 from headwater.domain.applies import where_is

@@ -25,7 +25,7 @@ from headwater.operations.projections.generations import (
     read_generations,
 )
 from headwater.ports.changes import Changes, CheckpointMove, RowChange, TagCondition
-from headwater.ports.rows import Comparison, Condition
+from headwater.ports.rows import CollectionSpec, Comparison, Condition
 from headwater.ports.storage import Storage
 
 STOP_SECONDS: Final = 30.0
@@ -114,6 +114,7 @@ async def compare(
     live = meeting.generations.live
     if live is None:
         return meeting
+    await _make_known(storage, live, meeting.building)
     found = await differences(
         storage, live.collection, meeting.building.collection, progress=progress
     )
@@ -250,10 +251,24 @@ async def _go_on(storage: Storage, subscriptions: list[str], *, by: str) -> None
 
 async def _moved(storage: Storage, generation: Generation) -> RowChange:
     """Return the row that tells readers of *generation* to look for the rows elsewhere."""
-    specs = {spec.name: spec for spec in await storage.collections()}
-    spec = specs[generation.collection]
-    await storage.prepare_collections([spec])
+    (spec,) = await _make_known(storage, generation)
     return RowChange(spec.name, MOVED_KEY, "{}", (None,) * len(spec.indexed), expected=0)
+
+
+async def _make_known(storage: Storage, *generations: Generation) -> list[CollectionSpec]:
+    """Make the collections of *generations* usable here, as they are declared; return how.
+
+    Raises:
+        SwitchError: one is not there any more.
+    """
+    specs = {spec.name: spec for spec in await storage.collections()}
+    for one in generations:
+        if one.collection not in specs:
+            problem = f"the rows of generation {one.number} were dropped meanwhile"
+            raise SwitchError(one.subscription, problem, "Look at what there is now.")
+    found = [specs[one.collection] for one in generations]
+    await storage.prepare_collections(found)
+    return found
 
 
 async def _standing(
