@@ -2,7 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -45,6 +46,22 @@ class Load:
             sizes = [self._chance.randint(1, EVENTS_MAX) for _ in picked]
             await asyncio.gather(*map(self.append, picked, sizes))
             events -= sum(sizes)
+
+    @asynccontextmanager
+    async def kept_up(self, waiting: int) -> AsyncGenerator[None]:
+        """Keep at least so many moves *waiting* for the length of the block."""
+        enough = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_up(waiting, enough))
+            yield
+            # Not cancelled: whether a commit that was under way is done, nobody would know.
+            enough.set()
+
+    async def _keep_up(self, waiting: int, enough: asyncio.Event) -> None:
+        while not enough.is_set():
+            if (missing := waiting - self.total + min(await self.handled())) > 0:
+                await self.append_some(missing)
+            await asyncio.sleep(LOOK_SECONDS)
 
     @property
     def total(self) -> int:
