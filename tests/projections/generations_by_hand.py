@@ -3,7 +3,8 @@
 from headwater import Event, ReadModel
 from headwater.operations.projections.building import Wanted, begin
 from headwater.operations.projections.generations import Generation
-from headwater.operations.projections.switching import compare, flip, meet
+from headwater.operations.projections.meeting import compare, meet
+from headwater.operations.projections.switching import flip
 from headwater.ports.changes import Changes
 from headwater.ports.storage import Storage
 from headwater.serialization.codec import EventCodec
@@ -54,5 +55,5 @@ async def build(storage: Storage, *, live: bool = False) -> Generation:
 
 async def switch(storage: Storage) -> Generation:
     """Flip to the one that is built; the log is empty, so all partitions stand at its head."""
-    meeting = await compare(storage, await meet(storage, storage, ROWS.name))
+    meeting = await compare(storage, storage, await meet(storage, storage, ROWS.name))
     return await flip(storage, meeting)

@@ -70,8 +70,9 @@ async def test_readers_meet_no_mixture_and_no_error_while_generations_come_and_g
     done = asyncio.Event()
     readers = [units_on(await opened()) for _ in range(2)]
 
-    async def read(units: Units) -> list[int]:
-        seen: list[int] = []
+    seen: list[list[int]] = [[] for _ in readers]
+
+    async def read(units: Units, seen: list[int]) -> None:
         while not done.is_set():
             figures = units.new(reads_only=True).collection(Figure)
             one, rows = await figures.get("n3"), await figures.find(order_by="-generation")
@@ -81,7 +82,6 @@ async def test_readers_meet_no_mixture_and_no_error_while_generations_come_and_g
             for found in (rows, page):
                 assert len({row.generation for row in found}) == 1
             seen += [one.generation, rows[0].generation, page[0].generation]
-        return seen
 
     async def operate() -> None:
         for _ in range(SWITCHES):
@@ -91,7 +91,7 @@ async def test_readers_meet_no_mixture_and_no_error_while_generations_come_and_g
         done.set()
 
     async with asyncio.timeout(60):
-        *seen, _ = await asyncio.gather(*map(read, readers), operate())
+        await asyncio.gather(*map(read, readers, seen), operate())
 
     for generations in seen:
         assert generations == sorted(generations)

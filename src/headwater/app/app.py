@@ -7,6 +7,7 @@ from uuid import UUID
 from headwater.app.catalogue import Catalogue
 from headwater.app.context import BoundedContext
 from headwater.app.personal_data import PersonalDataSettings, personal_data_of
+from headwater.app.projections import Projections
 from headwater.app.rebuilding import rebuild
 from headwater.app.run import Run
 from headwater.app.storages import storage_of
@@ -320,9 +321,10 @@ class App:
         *,
         timeout: Duration | None = SETTLE_SECONDS,  # noqa: ASYNC109 - a part of the promise
     ) -> None:
-        """Return when a projection or subscriber of this process has come past *at*.
+        """Return when a projection or subscriber has come to *at*, whichever process works it.
 
-        *subscription* is the class or function, or its name; *at* a receipt or a position.
+        Of a projection, the rows that are live count. *subscription* is the class or function,
+        or its name; *at* a receipt or a position.
 
         Raises:
             SubscriptionFailedError: it stopped before.
@@ -331,7 +333,7 @@ class App:
         """
         run = self._running()
         position = at.position if isinstance(at, Receipt) else at
-        await run.subscriptions.wait_for(run.name_of(subscription), position, timeout=timeout)
+        await run.wait_for(subscription, position, timeout=timeout)
 
     async def settle(self, *, timeout: Duration = SETTLE_SECONDS) -> int:  # noqa: ASYNC109
         """Return the head of the log when all subscriptions of this process have reached it.
@@ -357,13 +359,24 @@ class App:
         """Return all rows as they were, by the text of their key; see `ReadModelHistory.rows`."""
         return await self._running().wiring.subscribed.histories.of(model).rows(at=at)
 
+    @property
+    def projections(self) -> Projections:
+        """What can be done with the projections of the running app: build anew, switch, verify.
+
+        Raises:
+            ConfigurationError: the app is not running.
+        """
+        return self._running().projections
+
     async def rebuild(self, projection: Any, *, models: Sequence[type[ReadModel]] = ()) -> Rebuild:
         """Delete a projection's rows in one commit and let it begin again at the start of the log.
 
-        *projection* is the class, or its name; *models* are the read models whose rows go where
-        it is a function. Workers elsewhere notice within seconds; what they had in hand is
-        refused. `Rebuild.head` is where it has caught up: ``await app.wait_for(projection,
-        rebuilt.head)``. Until then readers see rows missing or older than they were.
+        This is for what can't be built beside its live rows (`projections`): a function that
+        writes rows itself, and rows that several projections compute. *projection* is the class,
+        or its name; *models* are the read models whose rows go where it is a function. Workers
+        elsewhere notice within seconds; what they had in hand is refused. `Rebuild.head` is where
+        it has caught up: ``await app.wait_for(projection, rebuilt.head)``. Until then readers see
+        rows missing or older than they were.
 
         Raises:
             ConfigurationError: it is none of the app's, was never run, or nobody knows its rows.
@@ -373,8 +386,7 @@ class App:
 
     async def restart(self, subscription: Any) -> None:
         """Run a subscription that has failed again, with the event that failed."""
-        run = self._running()
-        await run.subscriptions.restart(run.name_of(subscription))
+        await self._running().restart(subscription)
 
     # ------------------------------------------------------------------------- internals
 

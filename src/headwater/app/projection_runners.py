@@ -106,9 +106,9 @@ class ProjectionRunners:
             return self._known[name]
         return await stored_generations(plan.target, plan.wanted)
 
-    def runs(self, generation: Generation) -> bool:
-        """Return whether this process has a runner for *generation*."""
-        return generation.subscription in self._run
+    def runs(self, subscription: str) -> bool:
+        """Return whether this process has a runner for the generation with *subscription*."""
+        return subscription in self._run
 
     # ------------------------------------------------------------------- internals
 

@@ -34,8 +34,20 @@ async def rebuild(run: Run, subscription: Any, *, models: Sequence[type[ReadMode
                 f"each while the app is stopped: headwater projection rebuild NAME --collection …"
             )
     log = run.wiring.around.storage
+    subscription = name
+    if run.projections.has(name):
+        live = await run.projections.live(name)
+        if not live.worked:
+            raise ConfigurationError(
+                f"Projection {name!r} is computed inline, so no subscription builds its rows in "
+                f"place. Build them beside: app.projections.rebuild(…)."
+            )
+        subscription = live.subscription
+        collections = tuple(
+            live.collection if one == found.collection else one for one in collections
+        )
 
     async def begin() -> Rebuild:
-        return await begin_again(log, found.storage, name, collections=collections)
+        return await begin_again(log, found.storage, subscription, collections=collections)
 
-    return await run.subscriptions.reset(name, begin)
+    return await run.subscriptions.reset(subscription, begin)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar, cast
 
+from headwater.app.projections import Projections
 from headwater.app.wiring import Wiring
 from headwater.clock import Duration, seconds_of
 from headwater.errors import ConfigurationError
@@ -34,6 +35,12 @@ class Run:
         """Take over what is at work; *closing* closes it. `start` makes one."""
         self.wiring, self.subscriptions = wiring, subscriptions
         self.monitoring = monitoring
+        self.projections = Projections(
+            wiring.projections,
+            subscriptions,
+            names=wiring.subscribed.names,
+            clock=wiring.around.clock,
+        )
         self._closing = closing
 
     @classmethod
@@ -114,6 +121,31 @@ class Run:
                 f"{subscription!r} is no projection or subscriber of the app; there are: {known}."
             )
         return name
+
+    async def wait_for(
+        self,
+        subscription: Any,
+        position: int,
+        *,
+        timeout: Duration | None,  # noqa: ASYNC109 - passed on
+    ) -> None:
+        """Return when a subscription, or the live rows of a projection, have reached *position*.
+
+        Raises as `App.wait_for`.
+        """
+        name = self.name_of(subscription)
+        waits = self.projections if self.projections.has(name) else self.subscriptions
+        await waits.wait_for(name, position, timeout=timeout)
+
+    async def restart(self, subscription: Any) -> None:
+        """Run what has failed again; of a projection, every generation that this process runs."""
+        name = self.name_of(subscription)
+        if not self.projections.has(name):
+            await self.subscriptions.restart(name)
+            return
+        for one in await self.projections.status(name):
+            if self.wiring.projections.runs(one.subscription):
+                await self.subscriptions.restart(one.subscription)
 
     async def dependency(self, dependency: type[T]) -> T:
         """Return the dependency of the app's lifetime that *dependency* names.

@@ -98,6 +98,16 @@ class Subscriptions:
         if runner is not None:
             await runner.stop(grace_seconds=seconds_of(grace))
 
+    def check(self, name: str) -> None:
+        """Pass unless *name* is of this process, and has stopped.
+
+        Raises:
+            SubscriptionFailedError: it has.
+        """
+        runner = self._runners.get(name)
+        if runner is not None:
+            runner.progress.check()
+
     async def stop(self, *, grace: Duration = GRACE_SECONDS) -> None:
         """Finish what has been begun within *grace*; what is cut off then comes again."""
         await asyncio.gather(

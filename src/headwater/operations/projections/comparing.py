@@ -1,5 +1,6 @@
 """Compares the rows of two generations of a projection."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
@@ -17,6 +18,9 @@ SAMPLES_MAX: Final = 20
 PERSONAL_SHOWN: Final = "(personal)"
 """What a sample shows of personal fields."""
 
+KEYS_KEPT_MAX: Final = 10_000
+"""How many keys under which rows differ are remembered at most."""
+
 _PAGE_ROWS: Final = 5000
 
 
@@ -31,7 +35,7 @@ class RowDifferences(msgspec.Struct, frozen=True):
     """How the rows *before* (the live ones) and *after* (those built beside) differ.
 
     `missing` are in *before* only, `added` in *after* only. The samples are the first
-    `SAMPLES_MAX` by key.
+    `SAMPLES_MAX` by key; `keys` are the first `KEYS_KEPT_MAX` of all that differ.
     """
 
     same: int = 0
@@ -41,6 +45,7 @@ class RowDifferences(msgspec.Struct, frozen=True):
     changed_samples: tuple[ChangedRow, ...] = ()
     missing_samples: tuple[str, ...] = ()
     added_samples: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
 
     @property
     def equal(self) -> bool:
@@ -57,39 +62,83 @@ async def differences(
     are. *progress* hears of rows.
     """
     total = max(await storage.count_rows(before), await storage.count_rows(after))
-    same = seen = 0
-    changed: list[ChangedRow] = []
-    missing: list[str] = []
-    added: list[str] = []
-    counts = {"changed": 0, "missing": 0, "added": 0}
+    tally = _Tally()
+    seen = 0
     async for key, one, other in _pairs(storage, before, after):
+        tally.add(key, one, other)
         seen += 1
         if seen % _PAGE_ROWS == 0:
             progress(min(seen, total), total)
-        if one is not None and other is not None:
-            fields = _changed_fields(one.data, other.data)
-            if not fields:
-                same += 1
-                continue
-            counts["changed"] += 1
-            if len(changed) < SAMPLES_MAX:
-                changed.append(ChangedRow(key, fields))
-        elif other is None:
-            counts["missing"] += 1
-            missing += [key] if len(missing) < SAMPLES_MAX else []
-        else:
-            counts["added"] += 1
-            added += [key] if len(added) < SAMPLES_MAX else []
     progress(total, total)
-    return RowDifferences(
-        same,
-        counts["changed"],
-        counts["missing"],
-        counts["added"],
-        tuple(changed),
-        tuple(missing),
-        tuple(added),
-    )
+    return tally.result()
+
+
+async def second_look(
+    storage: Storage, before: str, after: str, found: RowDifferences
+) -> RowDifferences:
+    """Compare again the rows that were *found* to differ, as they are now.
+
+    For rows that are written meanwhile: what the one has already and the other not yet is no
+    difference.
+    """
+    differing = found.changed + found.missing + found.added
+    if not found.keys or differing > len(found.keys):
+        return found
+    tally = _Tally()
+    for start in range(0, len(found.keys), _PAGE_ROWS):
+        keys = found.keys[start : start + _PAGE_ROWS]
+        left = await storage.get_rows(before, keys)
+        right = await storage.get_rows(after, keys)
+        for key in keys:
+            tally.add(key, left.get(key), right.get(key))
+    again = tally.result()
+    return msgspec.structs.replace(again, same=found.same + again.same)
+
+
+class _Tally:
+    """Counts what is the same and what differs."""
+
+    def __init__(self) -> None:
+        self._same = 0
+        self._changed: list[ChangedRow] = []
+        self._missing: list[str] = []
+        self._added: list[str] = []
+        self._counts = Counter[str]()
+        self._keys: list[str] = []
+
+    def add(self, key: str, before: Row | None, after: Row | None) -> None:
+        """Count the two rows under *key*."""
+        if before is not None and after is not None:
+            fields = _changed_fields(before.data, after.data)
+            if not fields:
+                self._same += 1
+                return
+            self._counts["changed"] += 1
+            if len(self._changed) < SAMPLES_MAX:
+                self._changed.append(ChangedRow(key, fields))
+        elif before is not None or after is not None:
+            samples = self._missing if after is None else self._added
+            self._counts["missing" if after is None else "added"] += 1
+            if len(samples) < SAMPLES_MAX:
+                samples.append(key)
+        else:
+            # It was deleted from both since it was found.
+            return
+        if len(self._keys) < KEYS_KEPT_MAX:
+            self._keys.append(key)
+
+    def result(self) -> RowDifferences:
+        """Return what was counted."""
+        return RowDifferences(
+            self._same,
+            self._counts["changed"],
+            self._counts["missing"],
+            self._counts["added"],
+            tuple(self._changed),
+            tuple(self._missing),
+            tuple(self._added),
+            tuple(self._keys),
+        )
 
 
 async def _pairs(

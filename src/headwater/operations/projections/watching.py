@@ -16,7 +16,7 @@ from headwater.operations.projections.generations import (
     GenerationState,
     all_generations,
 )
-from headwater.operations.projections.switching import parked_entries
+from headwater.operations.projections.meeting import parked_entries
 from headwater.ports.storage import Storage
 
 LOOK_SECONDS: Final = 0.2
