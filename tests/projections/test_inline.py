@@ -1,0 +1,149 @@
+"""Inline projections: rows that are committed with the events they are made of."""
+
+import asyncio
+
+import pytest
+
+from headwater import App, BoundedContext, Command, Projection, Recorded, applies
+from headwater.adapters.storage.memory import MemoryStorage
+from headwater.errors import RowMissingError, WiringError
+from headwater.ports.storage import Storage
+from headwater.unit_of_work.unit import UnitOfWork
+from tests.projections.conftest import OpenStorage
+from tests.projections.tallies import (
+    Counted,
+    Forgot,
+    InlineTallies,
+    Tallies,
+    Tally,
+    app_of,
+    count,
+    counts,
+)
+
+
+class Count(Command[None], context="tally"):
+    name: str
+    times: int = 1
+
+
+class Forget(Command[None], context="tally"):
+    name: str
+
+
+def inline_app(
+    storage: Storage, projection: type[Projection[Tally]] = InlineTallies, **options: bool
+) -> App:
+    app = app_of(projection, storage, **options)
+    commands = BoundedContext("tally")
+
+    @commands.handler
+    async def handle_count(command: Count, unit: UnitOfWork) -> None:
+        unit.append(f"tally.all-{command.name}", *[Counted(command.name)] * command.times)
+
+    @commands.handler
+    async def handle_forget(command: Forget, unit: UnitOfWork) -> None:
+        unit.append(f"tally.all-{command.name}", Forgot(command.name))
+
+    app.contexts[0].include(commands)
+    return app
+
+
+async def test_rows_are_there_as_soon_as_the_command_is_done(storage: Storage) -> None:
+    async with inline_app(storage) as app:
+        receipt = await app.execute(Count("a", 3))
+        assert await counts(app) == {"a": 3}
+        await app.wait_for(InlineTallies, receipt)
+
+        await app.send(Count("b"))
+        await app.send(Forget("a"))
+
+        assert await counts(app) == {"b": 1}
+        assert app.status() == ()
+
+
+async def test_what_a_projection_refuses_is_not_appended() -> None:
+    class Strict(Projection[Tally], name="tallies", inline=True):
+        @applies
+        def forgot(self, event: Forgot, row: Tally) -> None:
+            return None
+
+    async with inline_app(MemoryStorage(), Strict) as app:
+        with pytest.raises(RowMissingError):
+            await app.send(Forget("a"))
+
+        assert await app.storage.head() == 0
+
+
+async def test_commands_at_once_in_two_processes_lose_no_change(opened: OpenStorage) -> None:
+    one, other = inline_app(await opened()), inline_app(await opened())
+    async with one, other:
+        sent = (app.send(Count("a")) for _ in range(25) for app in (one, other))
+
+        await asyncio.gather(*sent)
+
+        assert await counts(one) == await counts(other) == {"a": 50}
+
+
+async def test_it_is_said_that_records_have_no_position_yet() -> None:
+    class Late(Projection[Tally], name="tallies", inline=True):
+        @applies
+        def counted(self, event: Recorded[Counted], row: Tally | None) -> Tally | None:
+            return row
+
+    with pytest.raises(WiringError, match="which has no position yet"):
+        inline_app(MemoryStorage(), Late).check()
+    with pytest.raises(WiringError, match="in another database"):
+        app_of(InlineTallies, MemoryStorage(), database=MemoryStorage()).check()
+
+
+async def test_what_came_past_units_of_work_is_found_and_mended(storage: Storage) -> None:
+    async with inline_app(storage) as app:
+        await app.send(Count("a"))
+        await count(app, "a", "b")
+        assert await counts(app) == {"a": 1}
+
+        found = await app.projections.verify(InlineTallies)
+        assert (found.changed, found.added) == (1, 1)
+        await app.projections.rebuild(InlineTallies)
+        done = await app.projections.switch(InlineTallies)
+
+        assert done.live is not None
+        assert await counts(app) == {"a": 2, "b": 1}
+        await app.send(Count("b"))
+        assert await counts(app) == {"a": 2, "b": 2}
+
+
+async def test_a_projection_becomes_inline_by_a_switch_while_commands_go_on(
+    opened: OpenStorage,
+) -> None:
+    async with inline_app(await opened(), Tallies) as app:
+        for name in ("a", "b", "a"):
+            await app.send(Count(name))
+        await app.settle()
+    one, other = inline_app(await opened()), inline_app(await opened())
+    async with one, other:
+        switched = asyncio.Event()
+        sent = 0
+
+        async def go_on(app: App) -> None:
+            nonlocal sent
+            while not switched.is_set():
+                await app.send(Count("a"))
+                sent += 1
+
+        async def switch() -> None:
+            try:
+                await one.projections.wait(InlineTallies)
+                done = await one.projections.switch(InlineTallies)
+                assert done.live is not None
+                assert done.live.inline
+            finally:
+                switched.set()
+
+        async with asyncio.timeout(50):
+            await asyncio.gather(go_on(one), go_on(other), switch())
+        await other.send(Count("b"))
+
+        assert await counts(one) == await counts(other) == {"a": 2 + sent, "b": 2}
+        assert (await one.projections.verify(InlineTallies)).equal
