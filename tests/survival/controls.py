@@ -4,6 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 from unittest import mock
 
+from headwater.ports.changes import CheckpointMove
+from headwater.subscriptions import reader, subscription
+from headwater.subscriptions.session import Session
 from headwater.unit_of_work.unit import UnitOfWork
 from headwater.unit_of_work.units import Units
 
@@ -21,7 +24,38 @@ def _no_receipts() -> None:
     mock.patch.object(UnitOfWork, "add_receipt", not_kept).start()
 
 
-CONTROLS: Final[Mapping[str, Callable[[], None]]] = {"receipt": _no_receipts}
+def _no_tokens() -> None:
+    """Checkpoints are moved by whoever knows where they stand."""
+    make = subscription.CheckpointMove
+
+    def without_token(
+        name: str, partition: int, expected: int, to: int, event_id: bytes | None, _token: int
+    ) -> CheckpointMove:
+        return make(name, partition, expected, to, event_id)
+
+    mock.patch.object(subscription, "CheckpointMove", without_token).start()
+
+
+def _no_skip() -> None:
+    """A partition gets again what it has behind it, if another has not."""
+    mock.patch.object(reader, "is_behind", return_value=False).start()
+
+
+def _no_idle_moves() -> None:
+    """No protection: partitions stay where their last event was, so that a control has time."""
+
+    async def not_stored(_session: Session) -> None:
+        """Store nothing."""
+
+    mock.patch.object(Session, "_store_idle", not_stored).start()
+
+
+CONTROLS: Final[Mapping[str, Callable[[], None]]] = {
+    "receipt": _no_receipts,
+    "token": _no_tokens,
+    "skip": _no_skip,
+    "idle moves": _no_idle_moves,
+}
 
 
 def switch_off(what: str) -> None:

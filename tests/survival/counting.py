@@ -27,6 +27,17 @@ CHARGED_EVERY: Final = 3
 """One move of so many is charged, by a command with a commit of its own."""
 
 
+FAILS_EVERY: Final = 7
+"""One move of so many fails when it is tried for the first time."""
+
+DELAYS: Final = (0.02, 0.02)
+"""The seconds after which it is tried again."""
+
+
+class NotNowError(Exception):
+    """What fails and passes."""
+
+
 class Moved(Event, context="survival"):
     account: str
     number: int
@@ -123,7 +134,7 @@ def counting(outside: Outside, moment: Moment) -> BoundedContext:
             bills.add(bill := Bill(command.account))
         bill.charge(command.number)
 
-    @survival.subscriber(key=lambda recorded: recorded.payload.account)
+    @survival.subscriber(key=lambda recorded: recorded.payload.account, delayed=DELAYS)
     async def count(
         event: Moved,
         delivery: Delivery,
@@ -134,6 +145,8 @@ def counting(outside: Outside, moment: Moment) -> BoundedContext:
         await moment("begun", event, delivery)
         before = await tallies.get(event.account) or Tally(event.account)
         outside.call(event, delivery.idempotency_key)
+        if event.number % FAILS_EVERY == 0 and delivery.attempt == 1:
+            raise NotNowError
         journal = await journals.find(event.account)
         if journal is None:
             journals.add(journal := Journal(event.account))

@@ -12,6 +12,7 @@ from headwater.ports.storage import Storage
 from headwater.streams import ExpectedVersion
 from headwater.testing.conformance.builders import appending, new_event
 from tests.survival.checking import faults_in, look, rows_in
+from tests.survival.counting import FAILS_EVERY
 
 EVENTS_MAX: Final = 5
 """How many events a commit has at most."""
@@ -67,6 +68,11 @@ class Load:
     def total(self) -> int:
         """How many moves were appended."""
         return sum(self.appended.values())
+
+    @property
+    def failing(self) -> int:
+        """How many of them fail at first."""
+        return sum(count // FAILS_EVERY for count in self.appended.values())
 
     async def handled(self) -> tuple[int, int]:
         """Return how many moves the subscriber and the projection have counted."""

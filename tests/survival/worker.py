@@ -20,6 +20,7 @@ from uuid import UUID
 import msgspec
 
 from headwater import App, Delivery
+from headwater.subscriptions import fail_points
 from headwater.subscriptions.flow import Workers
 from tests.survival import controls
 from tests.survival.counting import Moved, counting
@@ -35,7 +36,8 @@ class WorkerOrders(msgspec.Struct, frozen=True):
     times up to it. `at`: what happens at a moment, by its name ``<moment>:<account>:<number>``:
     ``kill`` is a SIGKILL to itself; ``hold`` lets this handler wait for ever; ``block`` stands
     still with the whole process, after ``<moment>…`` was made in `gates`, until the file
-    ``go`` is there. Each happens once: a file in `gates` remembers it.
+    ``go`` is there. Each happens once: a file in `gates` remembers it. `dies_at`: a fail point,
+    and how often it is reached before the worker is killed there.
     """
 
     url: str
@@ -46,6 +48,7 @@ class WorkerOrders(msgspec.Struct, frozen=True):
     handler_ms_max: float = 0.0
     seed: int = 0
     at: dict[str, str] = {}
+    dies_at: tuple[str, int] | None = None
 
 
 class OutsideFile:
@@ -97,7 +100,7 @@ class Worker:
 
     async def _happen(self, what: str) -> None:
         if what == "kill":
-            os.kill(os.getpid(), signal.SIGKILL)
+            die()
         elif what == "hold":
             await asyncio.Event().wait()
         else:
@@ -106,11 +109,31 @@ class Worker:
                 time.sleep(GATE_SECONDS)  # noqa: ASYNC251
 
 
+def die() -> None:
+    """End this process at once, as if somebody had killed it."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_at(point: str, times: int) -> None:
+    """Die when the fail point *point* is reached for the *times*-th time."""
+    left = times
+
+    def strike(name: str) -> None:
+        nonlocal left
+        left -= name == point
+        if not left:
+            die()
+
+    fail_points.strike = strike
+
+
 def main(orders: WorkerOrders) -> None:
     """Run a worker as it is told."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(message)s")
     for what in orders.off:
         controls.switch_off(what)
+    if orders.dies_at is not None:
+        die_at(*orders.dies_at)
     asyncio.run(Worker(orders).run())
 
 

@@ -106,6 +106,10 @@ class WorkerPool:
         self._started.append(WorkerProcess(told, self.says))
         return self._started[-1]
 
+    def open_gate(self) -> None:
+        """Let the worker go on that was told to stand still at a moment."""
+        (self.folder / "go").touch()
+
     @property
     def running(self) -> list[WorkerProcess]:
         """Those that have not ended, the oldest first."""
