@@ -31,10 +31,8 @@ class Forget(Command[None], context="tally"):
     name: str
 
 
-def inline_app(
-    storage: Storage, projection: type[Projection[Tally]] = InlineTallies, **options: bool
-) -> App:
-    app = app_of(projection, storage, **options)
+def inline_app(storage: Storage, projection: type[Projection[Tally]] = InlineTallies) -> App:
+    app = app_of(projection, storage)
     commands = BoundedContext("tally")
 
     @commands.handler
