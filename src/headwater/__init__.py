@@ -50,9 +50,13 @@ from headwater.resilience import (
 )
 from headwater.serialization.personal import Personal, PersonalData, Subject
 from headwater.streams import ExpectedVersion
+from headwater.subscriptions.batching import Batching
 from headwater.subscriptions.delivery import Delivery
+from headwater.subscriptions.effect_calls import Happened
+from headwater.subscriptions.effect_ledger import EffectLedger
 from headwater.subscriptions.failures.policy import OnFailure
 from headwater.subscriptions.flow import Workers
+from headwater.subscriptions.start import Start
 from headwater.unit_of_work.collection import Collection
 from headwater.unit_of_work.repository import Repository
 from headwater.unit_of_work.row_type import where
@@ -61,6 +65,7 @@ from headwater.unit_of_work.unit import UnitOfWork
 __all__ = [
     "Aggregate",
     "App",
+    "Batching",
     "BoundedContext",
     "Bulkhead",
     "CircuitBreaker",
@@ -70,6 +75,7 @@ __all__ = [
     "Decider",
     "DecisionModel",
     "Delivery",
+    "EffectLedger",
     "Event",
     "EventCriteria",
     "EventData",
@@ -77,6 +83,7 @@ __all__ = [
     "ExpectedVersion",
     "Fallback",
     "Handlers",
+    "Happened",
     "HeadwaterError",
     "IntegrationEvent",
     "ManualClock",
@@ -106,6 +113,7 @@ __all__ = [
     "Sender",
     "Snapshots",
     "Stage",
+    "Start",
     "Strategy",
     "Subject",
     "SystemClock",

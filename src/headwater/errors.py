@@ -636,6 +636,20 @@ class HandlerCancelledError(HeadwaterError):
         )
 
 
+class UncertainEffectError(HeadwaterError):
+    """An effect outside was begun and not recorded: it may have happened or not."""
+
+    def __init__(self, name: str, key: str, *, begun_at: datetime, problem: str) -> None:
+        self.name, self.key = name, key
+        self.begun_at, self.problem = begun_at, problem
+        how = f"has failed ({problem})" if problem else "was cut off"
+        super().__init__(
+            f"Effect {name!r} of {key} was begun at {begun_at} and {how}: it may have happened or "
+            f"not. Give once(…, reconcile=…), which finds out; or look, and tell it by "
+            f"EffectLedger.settle({name!r}, {key!r}, …)."
+        )
+
+
 class SubscriptionFailedError(SubscriptionError):
     """A subscription stopped because a handler failed; the handler's error is the cause."""
 
@@ -672,6 +686,17 @@ class HeldLimitError(SubscriptionError):
             f"Subscription {subscription!r}, partition {partition}: {limit} events wait behind "
             f"keys that are held, and no more may. Mend the dead letters and replay them, or "
             f"discard them: headwater dlq list. It goes on as soon as there is room."
+        )
+
+
+class DeliveryNotHeldError(SubscriptionError):
+    """A delivery that an operator names is not held, or there is nothing to deliver any more."""
+
+    def __init__(self, delivery: str, problem: str) -> None:
+        self.delivery, self.problem = delivery, problem
+        super().__init__(
+            f"Delivery {delivery!r} can't be mended: {problem}. What is held, says: headwater dlq "
+            f"list; what was done with it: headwater dlq history --delivery {delivery}."
         )
 
 

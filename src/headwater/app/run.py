@@ -16,6 +16,7 @@ from headwater.monitoring.worker import WorkerMonitoring
 from headwater.operations.retention import Pruner, Retention
 from headwater.ports.container import Scope
 from headwater.ports.storage import Storage
+from headwater.subscriptions.effect_ledger import EffectLedger
 from headwater.subscriptions.flow import Workers
 from headwater.subscriptions.subscriptions import Subscriptions
 
@@ -157,6 +158,7 @@ class Run:
         instances = {
             **dict.fromkeys((Mediator, Sender, Publisher), self.wiring.mediator),
             EventStore: self.wiring.event_store,
+            EffectLedger: self.wiring.effect_ledger,
             **around.instances,
         }
         if dependency in instances:

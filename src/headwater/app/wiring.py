@@ -29,6 +29,7 @@ from headwater.serialization.registry import TypeRegistry
 from headwater.serialization.upcast_faults import upcast_faults
 from headwater.serialization.upcasting import Upcasters
 from headwater.subscriptions.delivery import delivery_values
+from headwater.subscriptions.effect_ledger import EffectLedger
 from headwater.subscriptions.runner import Runner
 from headwater.unit_of_work.units import Units
 
@@ -64,6 +65,7 @@ class Wiring:
             on_error=_reporter(around.on_error),
         )
         self.event_store = EventStore.on(self.units)
+        self.effect_ledger = EffectLedger(around.storage, codec=self.codec, clock=around.clock)
         self.subscribed = Subscribed(
             around, registry=self.registry, codec=self.codec, units=self.units, faults=self._faults
         )
@@ -130,7 +132,11 @@ class Wiring:
         return Mediator(
             *tables,
             container=around.container,
-            instances={**around.instances, EventStore: self.event_store},
+            instances={
+                **around.instances,
+                EventStore: self.event_store,
+                EffectLedger: self.effect_ledger,
+            },
             resolvers=(self.types.notice, delivery_values),
             from_message=(MessageContext,),
             propagate_context=True,

@@ -4,7 +4,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from headwater.clock import Duration
-from headwater.errors import CircuitOpenError, ConfigurationError, RefusedError
+from headwater.errors import (
+    CircuitOpenError,
+    ConfigurationError,
+    RefusedError,
+    UncertainEffectError,
+)
 from headwater.resilience.arguments import (
     ErrorTypes,
     checked_error_types,
@@ -26,8 +31,9 @@ class Decision(NamedTuple):
 
 _NEVER: Final = Decision(again=False)
 _AGAIN: Final = Decision(again=True)
-_BY_DEFAULT: Final = (CircuitOpenError, ConfigurationError)
-"""Trying again in place is of no use: an open circuit stays open, a wrong call stays wrong."""
+_BY_DEFAULT: Final = (CircuitOpenError, ConfigurationError, UncertainEffectError)
+"""Trying again in place is of no use: an open circuit stays open, a wrong call stays wrong, and
+what is uncertain is found out by nobody."""
 
 
 class RetryRules:

@@ -12,6 +12,8 @@ FAIL_POINTS: Final = (
     "page-read",
     "events-dealt",
     "batch-taken",
+    "effect-reserved",
+    "effect-done",
     "batch-worked",
     "event-held",
     "idle-stored",

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from headwater.errors import UncertainEffectError
 from headwater.operations.dead_letters.audit import WORKER, AuditEntry, audit_row
 from headwater.operations.dead_letters.deliveries import DeliveryState, HeldDelivery
 from headwater.ports.changes import RowChange
@@ -43,9 +44,9 @@ def ruling_on(
     if record.state is DeliveryState.DEAD:
         dead = Dead(record.parks)
         return Ruled(_failed(means, record, error, dead, counted=True, now=now))
-    outcome = verdict_on(
-        means.policy, used=record.counted + 1, final=final or is_refusal(error), now=now
-    )
+    # Of what is uncertain no other attempt finds out more: somebody has to look.
+    final = final or is_refusal(error) or isinstance(error, UncertainEffectError)
+    outcome = verdict_on(means.policy, used=record.counted + 1, final=final, now=now)
     if isinstance(outcome, StopAll):
         return Stop(error, record.position)
     changed = _failed(means, record, error, outcome, counted=True, now=now)
