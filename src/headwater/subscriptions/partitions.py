@@ -9,7 +9,7 @@ from headwater.ports.leases import Checkpoint, Lease
 from headwater.ports.log import StoredEvent
 from headwater.subscriptions.failure import Failures
 from headwater.subscriptions.flow import Flow
-from headwater.subscriptions.subscription import Arrival, Batch, HeldBack
+from headwater.subscriptions.subscription import Arrival, Batch, HeldBack, groups
 
 
 class InFlight:
@@ -35,16 +35,27 @@ class InFlight:
         flow = self.flow
         return 2 * self.events <= flow.in_flight_events and 2 * self.bytes <= flow.in_flight_bytes
 
-    def takes(self, stored: StoredEvent) -> bool:
-        """Return whether there is room for *stored*; for the first there always is."""
-        if not self.events:
-            return True
-        return self.events_left > 0 and self.bytes_left >= len(stored.data)
+    def add(self, arrivals: Sequence[Arrival], sizes: Sequence[int]) -> int:
+        """Note the first of *arrivals*, as many as there is room for; return how many.
 
-    def add(self, stored: StoredEvent) -> None:
-        """Note that an arrival made of *stored* was dealt."""
-        self.events += 1
-        self.bytes += len(stored.data)
+        If nothing else is there, the first event has room however large it is.
+        """
+        count, size = len(arrivals), sum(sizes)
+        if count > self.events_left or size > self.bytes_left:
+            count, size = self._fitting(arrivals, sizes)
+        self.events += count
+        self.bytes += size
+        return count
+
+    def _fitting(self, arrivals: Sequence[Arrival], sizes: Sequence[int]) -> tuple[int, int]:
+        count = size = 0
+        for group in groups(arrivals):
+            more = sum(sizes[count : count + len(group)])
+            fits = count + len(group) <= self.events_left and size + more <= self.bytes_left
+            if not fits and (count or self.events):
+                break
+            count, size = count + len(group), size + more
+        return count, size
 
     def remove(self, arrivals: Sequence[Arrival]) -> None:
         """Note that *arrivals* are committed, or dropped."""
@@ -67,8 +78,7 @@ class Partition:
         self.stored = self.dealt_to = lease.checkpoint
         self.queue: deque[Arrival] = deque()
         self.hand: list[Arrival] = []
-        self.last: StoredEvent | None = None
-        self._before_last: StoredEvent | None = None
+        self._last: StoredEvent | None = None
         self.loaded = False
         self.left_behind = False
         """Its queue was full, and the reader went on without it."""
@@ -119,41 +129,41 @@ class Partition:
             )
         )
 
-    def deal(self, arrival: Arrival) -> None:
-        """Queue *arrival*."""
-        stored = arrival.stored
-        if self.last is None or self.last.position != stored.position:
-            self._before_last, self.last = self.last, stored
-        if arrival.preceding is None:
+    def deal(self, arrivals: Sequence[Arrival], queue_max: int) -> int:
+        """Queue the first of *arrivals* of a page, whole stored events, as far as there is room.
+
+        Return how many, if there is no room for more than *queue_max* in the queue, nor for more
+        than may be in flight.
+        """
+        if arrivals[0].preceding is None:
             # The first of its page. What was dealt before it is what precedes it here.
-            arrival.preceding = self._before_last
-        self.queue.append(arrival)
-        self._flight.add(stored)
+            for arrival in next(groups(arrivals)):
+                arrival.preceding = self._last
+        room = queue_max - len(self.queue)
+        if len(arrivals) > room:
+            arrivals = _whole(arrivals, room)
+        count = self._flight.add(arrivals, [len(one.stored.data) for one in arrivals])
+        if count:
+            self.queue.extend(arrivals if count == len(arrivals) else arrivals[:count])
+            last = self.queue[-1]
+            self._last = last.stored
+        return count
 
     def take(self, limit: int, *, upto: int | None, guards: tuple[RowGuard, ...]) -> Batch | None:
         """Take up to *limit* arrivals in hand, none past position *upto*, whole stored events.
 
         None: there is nothing to be had. What can't be decoded is not taken: `faulted`.
         """
-        queue, hand, holds = self.queue, self.hand, self.failures.holds
-        arrivals: list[Arrival] = []
-        waiting: dict[int, list[Arrival]] = {}
-        while queue:
-            arrival = queue[0]
-            position = arrival.stored.position
-            if (
-                (upto is not None and position > upto)
-                or arrival.fault is not None
-                or (len(hand) >= limit and position != hand[-1].stored.position)
-            ):
-                break
-            hand.append(queue.popleft())
-            if holds(arrival.key):
-                waiting.setdefault(position, []).append(arrival)
-            else:
-                arrivals.append(arrival)
+        queue, holds = self.queue, self.failures.holds
+        hand = self.hand = self._next(limit, upto)
         if not hand:
             return None
+        arrivals = [arrival for arrival in hand if not holds(arrival.key)]
+        waiting: dict[int, list[Arrival]] = {}
+        if len(arrivals) < len(hand):
+            for arrival in hand:
+                if holds(arrival.key):
+                    waiting.setdefault(arrival.stored.position, []).append(arrival)
         held = self._hold_back(waiting) if waiting else []
         if self.blocked is not None:
             after = hand[-1].stored.position if hand else 0
@@ -171,6 +181,25 @@ class Partition:
             token=self.token,
             held=held,
         )
+
+    def _next(self, limit: int, upto: int | None) -> list[Arrival]:
+        """Take the next arrivals out of the queue; see `take`."""
+        queue = self.queue
+        count = position = 0
+        for arrival in queue:
+            previous, position = position, arrival.stored.position
+            if (
+                (upto is not None and position > upto)
+                or arrival.fault is not None
+                or (count >= limit and position != previous)
+            ):
+                break
+            count += 1
+        if count == len(queue):
+            hand = list(queue)
+            queue.clear()
+            return hand
+        return [queue.popleft() for _ in range(count)]
 
     def idle_move(self, guards: tuple[RowGuard, ...]) -> Batch:
         """Return a batch without arrivals that stores how far the partition is."""
@@ -201,6 +230,9 @@ class Partition:
         """Let go of what is in hand up to the checkpoint, and put the rest back."""
         after = self.stored.position
         hand, self.hand = self.hand, []
+        if not hand or hand[-1].stored.position <= after:
+            self._flight.remove(hand)
+            return
         done = [arrival for arrival in hand if arrival.stored.position <= after]
         self._flight.remove(done)
         self.queue.extendleft(reversed(hand[len(done) :]))
@@ -230,3 +262,12 @@ class Partition:
                 self.queue.extendleft(reversed(rest))
                 break
         return held
+
+
+def _whole(arrivals: Sequence[Arrival], count: int) -> Sequence[Arrival]:
+    """Return the first *count* of *arrivals*, or fewer, so that no stored event is parted."""
+    while 0 < count < len(arrivals) and (
+        arrivals[count].stored.position == arrivals[count - 1].stored.position
+    ):
+        count -= 1
+    return arrivals[: max(0, count)]

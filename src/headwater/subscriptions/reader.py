@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from headwater.errors import SubscriptionFailedError, UnknownTypeError
 from headwater.ports.leases import Checkpoint
 from headwater.ports.log import WHOLE_LOG, Log, LogPage, StoredEvent
 from headwater.serialization.codec import EventCodec
-from headwater.subscriptions.cursor import Cursor
+from headwater.subscriptions.cursor import Cursor, position_of
 from headwater.subscriptions.fail_points import reach
 from headwater.subscriptions.partitions import Partition
 from headwater.subscriptions.status import SubscriptionState
@@ -176,36 +176,26 @@ class Reader:
     def _deal(self, at: Checkpoint, page: LogPage) -> SubscriptionFailedError | None:
         """Deal what was read after *at*; return the failure if one can't be dealt to anybody."""
         arrivals, reached, failure = self._decode(at, page)
-        limit, flight = self._queue_max(), self._place.flight
-        dealt: dict[Partition, int] = {}
-        skipping: set[int] = set()
-        taking: dict[int, Partition] = {}
-        for number, one in self._partitions.items():
-            # Others have a gap before this page, or are given up.
-            if not one.leaving and one.dealt_to.position >= at.position:
-                taking[number] = one
-                one.left_behind = False
+        groups: dict[int, list[Arrival]] = {}
         for arrival in arrivals:
-            number, stored = arrival.partition, arrival.stored
-            to = taking.get(number)
-            if to is None or number in skipping or is_behind(to, arrival):
-                continue
-            again = to.last is not None and to.last.position == stored.position
-            if not again and (len(to.queue) >= limit or not flight.takes(stored)):
-                skipping.add(number)
-                to.left_behind = True
-                preceding = arrival.preceding
-                if preceding is not None and preceding.position > to.dealt_to.position:
-                    to.dealt_to = Checkpoint(preceding.position, preceding.id)
-                continue
-            to.deal(arrival)
-            dealt[to] = dealt.get(to, 0) + 1
-        for number, one in taking.items():
-            if number not in skipping and reached.position > one.dealt_to.position:
-                one.dealt_to = reached
-            elif number not in skipping and reached.position == one.dealt_to.position:
-                # Only now it may be known which event stands there.
-                one.dealt_to = reached if reached.event_id else one.dealt_to
+            groups.setdefault(arrival.partition, []).append(arrival)
+        limit, dealt = self._queue_max(), dict[Partition, int]()
+        for number, one in self._partitions.items():
+            if one.leaving or one.dealt_to.position < at.position:
+                continue  # It is given up, or has a gap before this page.
+            group = groups.get(number, ())
+            if group and is_behind(one, group[0]):
+                group = [arrival for arrival in group if not is_behind(one, arrival)]
+            if group and (count := one.deal(group, limit)):
+                dealt[one] = count
+            one.left_behind = len(group) > dealt.get(one, 0)
+            if one.left_behind:
+                preceding = group[dealt.get(one, 0)].preceding
+                if preceding is not None and preceding.position > one.dealt_to.position:
+                    one.dealt_to = Checkpoint(preceding.position, preceding.id)
+            elif reached.position > one.dealt_to.position or reached.event_id is not None:
+                # Where it stands there already, it may be known only now which event that is.
+                one.dealt_to = max(reached, one.dealt_to, key=position_of)
         self._dealt(reached.position, dealt)
         return failure
 
@@ -217,12 +207,11 @@ class Reader:
         consumer, subscription = self._place.consumer, self._place.subscription
         read, key_of, by_stream = self._codec.read, consumer.key_of, consumer.keyed_by_stream
         takes, partitions, stop_at = subscription.takes, self._count, self.stop_at
-        size = 0
-        for stored in page.events:
-            if stop_at is not None and stored.position > stop_at:
-                break
+        events: Sequence[StoredEvent] = page.events
+        if stop_at is not None and page.scanned_to > stop_at:
+            events = [stored for stored in events if stored.position <= stop_at]
+        for stored in events:
             before, arrival = len(arrivals), None
-            size += len(stored.data)
             try:
                 for part, payload in read(stored):
                     if not takes or part.type in takes:
@@ -243,7 +232,8 @@ class Reader:
                     return arrivals, reached, self._place.failure(failed, error)
             preceding = stored
         if page.events:
-            self._event_bytes = 0.5 * (self._event_bytes + size / len(page.events)) or 1.0
+            mean = sum([len(stored.data) for stored in page.events]) / len(page.events)
+            self._event_bytes = max(1.0, (self._event_bytes + mean) / 2)
         if stop_at is not None and page.scanned_to >= stop_at:
             return arrivals, Checkpoint(stop_at, self._stop_id), None
         return arrivals, Checkpoint(page.scanned_to, page.event_id), None
