@@ -166,7 +166,7 @@ class Lane:
         arrivals: list[Arrival] = []
         held: list[HeldBack] = []
         to = Checkpoint(page.events[-1].position, page.events[-1].id)
-        last = self.at
+        last, preceding = self.at, None
         for stored in page.events:
             ours = self.arrivals_of(stored)
             waiting = [one for one in ours if self.failures.holds(one.key)]
@@ -179,9 +179,9 @@ class Lane:
                     break
             for one in ours:
                 if one not in waiting:
-                    one.preceding = None
+                    one.preceding = preceding
                     arrivals.append(one)
-            last = Checkpoint(stored.position, stored.id)
+            last, preceding = Checkpoint(stored.position, stored.id), stored
         if to.position == self.at.position:
             return False
         batch = Batch(
@@ -226,7 +226,6 @@ class Lane:
                 failing = single.arrivals[worked.done]
                 group = next(g for g in groups(single.arrivals) if failing in g)
                 resolution = await self.failures.resolve(group, worked.failure)
-                # What stands between the checkpoint and the failing event was done.
                 await self._carry_out(group, resolution)
                 return
 

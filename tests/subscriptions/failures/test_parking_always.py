@@ -1,4 +1,4 @@
-"""Whatever fails, is asked for, or dies in the middle: per key in order, nothing lost, nothing twice."""
+"""Whatever fails, is asked for, or dies in the middle: in order per key, nothing lost or doubled."""
 
 import asyncio
 from typing import Any
@@ -16,6 +16,7 @@ from headwater.subscriptions.failures.policy import FailurePolicy
 from tests.subscriptions.failures.asks import ask, held
 from tests.subscriptions.failures.lane import Lane, Sent, effects, prepared, send
 
+DEAD = DeliveryState.DEAD
 KEYS = st.sampled_from(["a", "b", "c"])
 
 
@@ -79,7 +80,7 @@ class Parking(RuleBasedStateMachine):
         return ValueError(f"{event.number}") if event.number in self.poison else None
 
     @rule(key=KEYS, poison=st.booleans())
-    def append(self, key: str, poison: bool) -> None:
+    def append(self, *, key: str, poison: bool) -> None:
         number = len(self.sent) + 1
         self.sent.append((key, number))
         if poison:
@@ -95,7 +96,7 @@ class Parking(RuleBasedStateMachine):
         self.check()
 
     @rule(commits=st.integers(1, 5), after=st.booleans())
-    def will_die(self, commits: int, after: bool) -> None:
+    def will_die(self, *, commits: int, after: bool) -> None:
         self.storage.commits_left, self.storage.dies_after = commits, after
 
     @rule()
@@ -117,15 +118,15 @@ class Parking(RuleBasedStateMachine):
         if not any(spec.name == DELIVERIES.name for spec in self.do(self.storage.collections())):
             return
         # What is dead stays until somebody does something: nobody else changes it meanwhile.
-        dead = [
-            one for one in self.do(held(self.storage)).values() if one.state is DeliveryState.DEAD
-        ]
+        dead = [one for one in self.do(held(self.storage)).values() if one.state is DEAD]
         if not dead:
             return
         one = data.draw(st.sampled_from(sorted(dead, key=lambda each: each.position)))
         self.do(ask(self.storage, action, one))
         if action is RequestAction.DISCARD:
             self.discarded.add(one.position)
+        else:
+            self.discarded.discard(one.position)
 
     def check(self) -> None:
         done = self.do(effects(self.storage))
@@ -138,33 +139,28 @@ class Parking(RuleBasedStateMachine):
             assert set(expected) - set(of_key) <= self.discarded if of_key else True
 
     def teardown(self) -> None:
-        if not hasattr(self, "lane"):
+        try:
+            if hasattr(self, "lane"):
+                self.mend_all()
+        finally:
             self.runner.close()
-            return
+
+    def mend_all(self) -> None:
+        """Mend all that is broken, replay all that is dead: then everything is done."""
         self.poison.clear()
         self.storage.commits_left = None
         self.take_over()
-        for _ in range(4):
-            self.clock.advance(61)
-            self.do(self.lane.run())
-            dead = self.do(held(self.storage)).values()
-            self.do(
-                ask(
-                    self.storage,
-                    RequestAction.REPLAY,
-                    *(one for one in dead if one.position not in self.discarded),
-                )
-            )
         for _ in range(len(self.sent) + 2):
             self.clock.advance(61)
             self.do(self.lane.run())
-        done = self.do(effects(self.storage))
+            dead = [one for one in self.do(held(self.storage)).values() if one.state is DEAD]
+            self.do(ask(self.storage, RequestAction.REPLAY, *dead))
         self.check()
+        done = self.do(effects(self.storage))
         assert {number for _, number in done} >= {n for _, n in self.sent} - self.discarded
         assert len(set(done)) == len(done)
         assert self.do(held(self.storage)) == {}
         self.do(self.storage.close())
-        self.runner.close()
 
 
 TestParking = Parking.TestCase

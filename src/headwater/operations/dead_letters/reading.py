@@ -1,15 +1,13 @@
 """Reads many rows of what is held, while others write beside it."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from headwater.operations.dead_letters.deliveries import DELIVERIES, DeliveryState
 from headwater.ports.rows import ROWS_MAX, Comparison, Condition, Row, RowQuery, Rows
 
-PAGE_ROWS = 1000
+PAGE_ROWS: Final = 1000
 """How many rows are read at a time, if no more of them are of one event."""
-
-HELD_STATES = tuple(state.value for state in DeliveryState if state is not DeliveryState.WAITING)
-"""The states of deliveries for which others may wait."""
 
 
 async def deliveries_by_position(rows: Rows, *conditions: Condition) -> Sequence[Row]:

@@ -24,6 +24,8 @@ class Asking:
         self.next_look = 0.0
         self.looks = 0
         """How often they were read."""
+        self.more = False
+        """Whether there may be more of them than were read."""
 
     async def look(self) -> Mapping[str, DeliveryRequest]:
         """Return them, as last read; read them if that is long ago."""
@@ -42,6 +44,7 @@ class Asking:
             )
             self._requests = {row.key: request_of(row) for row in rows}
             self.looks += 1
+            self.more = len(rows) == REQUESTS_PAGE
             self.next_look = self._clock.monotonic() + REQUEST_SECONDS
         return self._requests
 

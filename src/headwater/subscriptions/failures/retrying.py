@@ -6,11 +6,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from headwater.errors import UnknownTypeError, WorkerDiedError
-from headwater.operations.dead_letters.deliveries import (
-    DeliveryState,
-    delivery_gone,
-    delivery_row,
-)
+from headwater.operations.dead_letters.deliveries import delivery_gone, delivery_row
 from headwater.operations.dead_letters.requests import (
     REQUESTS,
     DeliveryRequest,
@@ -28,7 +24,8 @@ from headwater.subscriptions.failures.keeping import Keeping
 from headwater.subscriptions.failures.means import Means
 from headwater.subscriptions.failures.records import taken_back
 from headwater.subscriptions.failures.redelivery import Gone, Unknown, Unreadable
-from headwater.subscriptions.failures.ruling import ruling_on, stopped_over, worker_audit
+from headwater.subscriptions.failures.ruling import ruling_on, stopped_over
+from headwater.subscriptions.failures.settling import Settling
 from headwater.subscriptions.failures.suspension import Suspended
 from headwater.subscriptions.subscription import Arrival, Batch, Worked, partition_of
 
@@ -56,6 +53,7 @@ class Retrying:
     ) -> None:
         self._lane, self._charge, self._means = lane, charge, means
         self._keeping, self._keys, self._watch = keeping, keys, watch
+        self._settling = Settling(means, keeping=keeping, keys=keys)
         self._taken_back: dict[str, int] = {}
         self._looked = 0
         self._lets_others = False
@@ -92,6 +90,10 @@ class Retrying:
             left -= 1
             if (ended := await self._carry_out(request, at, work)) is not None:
                 return ended
+        if self._means.asking.more:
+            # Who is to be discarded must not be handed over before it is known.
+            self._means.asking.look_again()
+            return None
         self._looked = self._means.asking.looks
         while left and (held := self._due()) is not None:
             left -= 1
@@ -143,8 +145,8 @@ class Retrying:
         if held is None or held.held_at != request.held_at:
             await self._drop(request, at)
         elif request.action is RequestAction.DISCARD:
-            audit = self._audit(held, "discarded", by=request.by, reason=request.reason)
-            await self._settle(held, at, (audit, request_gone(held.id)))
+            audit = self._settling.audit(held, "discarded", by=request.by, reason=request.reason)
+            await self._settling.settle(held, at, (audit, request_gone(held.id)))
             self._means.asking.done(held.id)
         elif self._keys.waits(held):
             await self._drop(request, at)
@@ -177,8 +179,8 @@ class Retrying:
             self._leave(held)
             return None
         if isinstance(again, Gone):
-            gone = self._audit(held, "dropped", reason=again.why)
-            await self._settle(held, at, (gone, request_gone(held.id)))
+            gone = self._settling.audit(held, "dropped", reason=again.why)
+            await self._settling.settle(held, at, (gone, request_gone(held.id)))
             self._means.suspension.end_turn(self._lane)
             return None
         if isinstance(again, Unreadable):
@@ -213,9 +215,9 @@ class Retrying:
         """Hand *arrivals* over, with what is written if all goes well; return what went wrong."""
         beside: tuple[RowChange, ...] = ()
         if request is not None:
-            audit = self._audit(held, "replayed", by=request.by, reason=request.reason)
+            audit = self._settling.audit(held, "replayed", by=request.by, reason=request.reason)
             beside = (audit, request_gone(held.id))
-        following = self._following(held)
+        following = self._settling.following(held)
         batch = Batch(
             self._means.name,
             self._charge.partition,
@@ -224,12 +226,12 @@ class Retrying:
             scanned_to=at,
             guards=self._charge.guards(),
             token=self._keeping.token,
-            settles=(delivery_gone(held.id), *self._row_of(following), *beside),
+            settles=(delivery_gone(held.id), *self._settling.row_of(following), *beside),
         )
         outcome = await work(batch)
         if isinstance(outcome, Worked):
             if outcome.failure is None:
-                self._settled(held, following)
+                self._settling.settled(held, following)
             return outcome.failure
         if not isinstance(outcome, Exception):
             raise outcome
@@ -258,10 +260,12 @@ class Retrying:
             return ruled
         rows = [delivery_row(ruled.record), *ruled.audit, *beside]
         changed = Held.of(ruled.record)
-        following = None if changed.holds_key else self._following(held)
-        rows += self._row_of(following)
+        following = None if changed.holds_key else self._settling.following(held)
+        rows += self._settling.row_of(following)
         if request is not None:
-            audit = self._audit(held, "failed again", by=request.by, reason=ruled.record.error)
+            audit = self._settling.audit(
+                held, "failed again", by=request.by, reason=ruled.record.error
+            )
             rows += (audit, request_gone(held.id))
             self._means.asking.done(held.id)
         await self._keeping.commit(at, rows)
@@ -281,34 +285,3 @@ class Retrying:
         due_at = self._means.now() + round(UNKNOWN_SECONDS * _MICROSECONDS)
         self._keys.put(replace(held, due_at=due_at))
         self._means.suspension.end_turn(self._lane)
-
-    # ------------------------------------------------------------------------- settling
-
-    async def _settle(self, held: Held, at: Checkpoint, beside: Sequence[RowChange]) -> None:
-        """Commit that *held* is over without having been handed over."""
-        following = self._following(held)
-        rows = (delivery_gone(held.id), *self._row_of(following), *beside)
-        await self._keeping.commit(at, rows)
-        self._settled(held, following)
-
-    def _settled(self, held: Held, following: Held | None) -> None:
-        self._keys.remove(held.id)
-        if following is not None:
-            self._keys.put(following)
-        self._means.asking.done(held.id)
-
-    def _following(self, held: Held) -> Held | None:
-        """Return who has its turn when *held* goes, as it is then; None if nobody waits for it."""
-        following = self._keys.next_after(held)
-        if following is None or following.state is not DeliveryState.WAITING:
-            return None
-        return replace(following, state=DeliveryState.READY, due_at=self._means.now())
-
-    def _row_of(self, following: Held | None) -> tuple[RowChange, ...]:
-        return () if following is None else (delivery_row(following.row(self._means.name)),)
-
-    def _audit(self, held: Held, action: str, *, reason: str = "", by: str = "") -> RowChange:
-        record = held.row(self._means.name)
-        if by:
-            return worker_audit(self._means, record, action, reason=reason, by=by)
-        return worker_audit(self._means, record, action, reason=reason)

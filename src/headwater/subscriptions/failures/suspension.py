@@ -98,8 +98,8 @@ class Suspension:
             return
         self._waiting.append(lane)
         try:
-            while (until := self._until) is not None:
-                seconds = until - self._clock.monotonic()
+            while (suspend := self.suspend) is not None:
+                seconds = suspend.until - self._clock.monotonic()
                 first = self._prober is None and self._waiting[0] is lane
                 if first and seconds <= 0:
                     self._prober, self._redelivered_last = lane, False
