@@ -5,7 +5,7 @@ from typing import Any, Final
 from unittest import mock
 
 from headwater.ports.changes import CheckpointMove
-from headwater.subscriptions import reader, subscription
+from headwater.subscriptions import reader
 from headwater.subscriptions.session import Session
 from headwater.unit_of_work.unit import UnitOfWork
 from headwater.unit_of_work.units import Units
@@ -26,14 +26,14 @@ def _no_receipts() -> None:
 
 def _no_tokens() -> None:
     """Checkpoints are moved by whoever knows where they stand."""
-    make = subscription.CheckpointMove
 
     def without_token(
         name: str, partition: int, expected: int, to: int, event_id: bytes | None, _token: int
     ) -> CheckpointMove:
-        return make(name, partition, expected, to, event_id)
+        return CheckpointMove(name, partition, expected, to, event_id)
 
-    mock.patch.object(subscription, "CheckpointMove", without_token).start()
+    made_in = "headwater.subscriptions.subscription.CheckpointMove"
+    mock.patch(made_in, without_token).start()
 
 
 def _no_skip() -> None:
