@@ -352,7 +352,7 @@ async def test_one_breaker_serves_the_loops_of_several_threads(clock: ManualCloc
     breaker = CircuitBreaker(threads_count * calls, clock=clock)
     told: list[BreakerChange] = []
     breaker.add_listener(told.append)
-    start = threading.Barrier(threads_count)
+    start = threading.Barrier(threads_count, timeout=10)
 
     def work() -> None:
         start.wait()
@@ -364,6 +364,30 @@ async def test_one_breaker_serves_the_loops_of_several_threads(clock: ManualCloc
     await asyncio.gather(*[asyncio.to_thread(thread.join) for thread in threads])
 
     assert [change.after for change in told] == [BreakerState.OPEN]
+
+
+async def test_threads_that_ask_at_once_get_no_more_places_than_there_are(
+    clock: ManualClock,
+) -> None:
+    threads_count = 4  # fewer than the threads that asyncio has, or they wait for each other
+    breaker = await opened(clock, probes=2)
+    clock.advance(60)
+    start = threading.Barrier(threads_count, timeout=10)
+
+    def ask() -> RunningCall | None:
+        start.wait()
+        try:
+            return RunningCall(breaker)
+        except CircuitOpenError:
+            return None
+
+    asked = await asyncio.gather(*[asyncio.to_thread(ask) for _ in range(threads_count)])
+    probes = [probe for probe in asked if probe is not None]
+
+    assert len(probes) == 2
+    for probe in probes:
+        probe.end()
+    assert state_of(breaker) is BreakerState.CLOSED
 
 
 # --------------------------------------------------------------------------- its arguments

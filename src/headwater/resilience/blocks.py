@@ -27,6 +27,9 @@ def leave(owner: object) -> Any:
         ConfigurationError: this context has entered none.
     """
     blocks = _entered.get()
+    if blocks and blocks[-1][0] is owner:
+        _entered.set(blocks[:-1])
+        return blocks[-1][1]
     for place in reversed(range(len(blocks))):
         if blocks[place][0] is owner:
             _entered.set(blocks[:place] + blocks[place + 1 :])

@@ -172,7 +172,9 @@ class CircuitBreaker(Decorating):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._note(blocks.leave(self), error)
+        phase: Phase = blocks.leave(self)
+        if error is not None or phase.watches_successes:
+            self._note(phase, error)
 
     # --------------------------------------------------------------------------- how it does
 

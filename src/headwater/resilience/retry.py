@@ -101,7 +101,7 @@ class Retry(Decorating):
         Raises:
             Exception: what the last attempt raised.
         """
-        started = self.started()
+        started = 0.0 if self._total_max is None else self.clock.monotonic()
         number = 1
         outer = attempt_number.get()
         # Almost always it is 1 already, and setting it costs more than all the rest.

@@ -110,7 +110,10 @@ class _Limit:
         return error
 
     def end(self) -> None:
-        # Not by a token: an async generator may leave its block while a later one is open.
-        time_limits.set(tuple(limit for limit in time_limits.get() if limit is not self._mine))
+        limits = time_limits.get()
+        if limits and limits[-1] is self._mine:
+            time_limits.set(limits[:-1])
+        else:  # an async generator leaves its block while a later one is open
+            time_limits.set(tuple(limit for limit in limits if limit is not self._mine))
         if self._watch is not None:
             self._watch.cancel()
