@@ -54,7 +54,8 @@ class Retry(Decorating):
         uniform: ``uniform(low, high)`` draws the wait; ``Random(seed).uniform`` repeats itself.
 
     Of `on`, `never` and `delays` the class nearest to the error's own decides. `RefusedError` is an
-    answer and never retried; `CircuitOpenError` and `ConfigurationError` only if they are named.
+    answer and never retried; `CircuitOpenError`, `ConfigurationError` and `UncertainEffectError` only
+    if they are named.
     An exception group is retried if there is something to retry in it and nothing that must not
     be, refusals left aside; after the longest of the waits that its members have of their own.
 
