@@ -22,8 +22,9 @@ class Delivery(msgspec.Struct, frozen=True):
 
     `idempotency_key` is the same whenever this subscription hands over this event, or this part
     of an event that upcasters split; give it to whatever outside can tell a repetition by it.
-    `attempt` counts from 1, attempts that a policy made on the spot and those that were stored
-    alike; runs again after a conflict and those that a crash has cut off don't count. `deadline`
+    `attempt` counts from 1 those that a policy makes on the spot, and begins one higher for each
+    time that the event was handed over before, failed and was kept to be tried again. Runs again
+    after a conflict, and what a crash has cut off, don't count. `deadline`
     is the time at which a `Timeout` of the handler's policy ends this attempt, None without one.
     """
 
