@@ -54,10 +54,10 @@ class Retry(Decorating):
         uniform: ``uniform(low, high)`` draws the wait; ``Random(seed).uniform`` repeats itself.
 
     Of `on`, `never` and `delays` the class nearest to the error's own decides. `RefusedError` is an
-    answer and never retried; `CircuitOpenError`, `ConfigurationError` and `UncertainEffectError` only
-    if they are named.
-    An exception group is retried if there is something to retry in it and nothing that must not
-    be, refusals left aside; after the longest of the waits that its members have of their own.
+    answer and never retried; `CircuitOpenError`, `ConfigurationError` and `UncertainEffectError`
+    only if they are named. An exception group is retried if there is something to retry in it and
+    nothing that must not be, refusals left aside; after the longest of the waits that its members
+    have of their own.
 
     Use it as a decorator, by `call`, or as ``async for attempt in retry: async with attempt: …``.
     It is no context manager, for a block can't be run again. It keeps no state, so one object can

@@ -24,7 +24,9 @@ class Timeout(Decorating):
 
     It ends as soon as the call has dealt with its cancellation; a call that blocks the event loop
     can't be ended. A cancellation from outside is none of its business and passes through. A
-    result that comes in spite of the cancellation is returned.
+    result that comes in spite of the cancellation is returned. Policies inside of it see its
+    cancellation as any other: put it inside of the breaker that is to count it, and of the retry
+    that is to try again.
 
     Args:
         seconds: above 0, or a timedelta.
