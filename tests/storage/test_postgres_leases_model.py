@@ -50,5 +50,5 @@ def test_postgres_deals_leases_as_the_model_says(postgres_url: str) -> None:
             self.sql.close()
 
     run_state_machine_as_test(
-        PostgresMachine, settings=settings(max_examples=10, stateful_step_count=30, deadline=None)
+        PostgresMachine, settings=settings(max_examples=6, stateful_step_count=30, deadline=None)
     )
