@@ -35,7 +35,7 @@ class ProjectionConsumer(Generic[M]):
     keyed_by_stream = False
 
     def key_of(self, arrival: Arrival) -> str:
-        """Return the key of the row that *arrival* belongs to; see `Folding.key_of`."""
+        """Return the key of the row that *arrival* belongs to; see `Folding`."""
         return self.folding.key_of(arrival)
 
     async def prepare(self, arrivals: Sequence[Arrival]) -> None:
@@ -88,6 +88,7 @@ class ProjectionConsumer(Generic[M]):
 
     def _fold_all(self, batch: Sequence[Arrival]) -> tuple[dict[str, M | None], Worked]:
         rows: dict[str, M | None] = {}
+        fold, stored, decode = self.folding.fold, self._stored, self._type.decode
         done = 0
         try:
             for arrival in batch:
@@ -95,8 +96,12 @@ class ProjectionConsumer(Generic[M]):
                     self._fold_each(arrival, rows, done)
                 else:
                     key = arrival.key
-                    before = rows[key] if key in rows else self._row(key)
-                    rows[key] = self.folding.fold(arrival, key, before)
+                    if key in rows:
+                        before = rows[key]
+                    else:
+                        row = stored.get(key)
+                        before = decode(row) if row is not None else None
+                    rows[key] = fold(arrival, key, before)
                 done += 1
         except Exception as error:  # noqa: BLE001 - the end of a delivery: told in the status
             whole = _before(batch, done)
@@ -132,7 +137,7 @@ class ProjectionConsumer(Generic[M]):
             expected = 0 if stored is None else stored.version
             if row is not None:
                 try:
-                    changes.append(self._type.written(row, expected=expected))
+                    changes.append(self._type.written(row, expected=expected, key=key))
                 except Exception as error:
                     raise _UnwritableRowError(key, error) from error
             elif stored is not None:

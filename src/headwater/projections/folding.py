@@ -22,14 +22,18 @@ EACH_ROWS_MAX: Final = ROWS_MAX
 
 
 class Folding(Generic[M]):
-    """A projection's methods at work on the rows of its read model."""
+    """A projection's methods at work on the rows of its read model.
+
+    `key_of` gives the key whose events stay in order: that of the row, or one for all rows.
+    """
 
     def __init__(self, projection: Projection[M], folds: Folds, type: RowType[M]) -> None:
         self.projection, self.folds, self.type = projection, folds, type
+        # Of every event that is read.
+        self.key_of: Final = self._one_key if folds.each else folds.key_of
 
-    def key_of(self, arrival: Happened) -> str:
-        """Return the key whose events stay in order: that of the row, or one for all rows."""
-        return ALL_ROWS if self.folds.each else self.folds.key_of(arrival)
+    def _one_key(self, _: Happened) -> str:
+        return ALL_ROWS
 
     def fold(self, arrival: Happened, key: str, before: M | None) -> M | None:
         """Return the row under *key* after *arrival*, which was *before*; None: there is none.
@@ -45,7 +49,7 @@ class Folding(Generic[M]):
             raise RowMissingError(name, stored.type, key, stored.position)
         event: Any = arrival.recorded if fold.recorded else arrival.payload
         after: M | None = fold.function(self.projection, event, before)
-        if after is not None and self.type.key_of(after) != key:
+        if after is not None and not self.type.has_key(after, key):
             raise ProjectionKeyError(fold.name, expected=key, actual=self.type.key_of(after))
         return after
 

@@ -198,8 +198,9 @@ class Folds(dict[type, Fold]):
         Raises:
             ValueError: it is empty or of a type that can't be a key.
         """
-        fold = self[type(event.payload)]
-        return key_text(fold.key(fold.taken(event)))
+        payload = event.payload
+        fold = self[payload.__class__]
+        return key_text(fold.key(event.recorded if fold.recorded else payload))
 
 
 def _fold(function: Callable[..., Any], mark: AppliesMark, model: type[ReadModel]) -> Fold:

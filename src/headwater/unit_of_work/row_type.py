@@ -32,6 +32,9 @@ def key_text(key: object) -> str:
     Raises:
         ValueError: it is empty, or of a type that has no one text.
     """
+    # Almost all are this, and a projection asks for that of every event.
+    if type(key) is str and key[:1] not in {"", "$"}:
+        return key
     if isinstance(key, Enum):
         key = key.value
     if isinstance(key, str):
@@ -155,17 +158,24 @@ class RowType(Generic[M]):
         """Return the text that *row* is kept under."""
         return key_text(getattr(row, self._key_field))
 
-    def written(self, row: M, *, expected: int | None) -> RowChange:
-        """Return the change that writes *row*.
+    def has_key(self, row: M, key: str) -> bool:
+        """Return whether *row* is kept under *key*."""
+        value: object = getattr(row, self._key_field)
+        return value == key or key_text(value) == key
+
+    def written(self, row: M, *, expected: int | None, key: str | None = None) -> RowChange:
+        """Return the change that writes *row*, of which the caller may know the *key*.
 
         Raises:
             RoundTripError: the row does not come back equal from encode + decode.
         """
         return RowChange(
             self.spec.name,
-            self.key_of(row),
+            self.key_of(row) if key is None else key,
             self._codec.encode_value(row, self.model, exact=True),
-            tuple([encode(getattr(row, name)) for name, encode in self._getters]),
+            tuple([encode(getattr(row, name)) for name, encode in self._getters])
+            if self._getters
+            else (),
             expected,
         )
 
