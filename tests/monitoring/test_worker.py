@@ -162,5 +162,6 @@ async def test_a_handler_that_hangs_is_stalled_after_the_limit_and_the_worker_no
 
     assert (before.status, after.status, again.status) == (200, 503, 200)
     assert status.state is SubscriptionState.STALLED
-    assert "stands at position 0 for 61 s" in str(status.error)
+    assert "61 s: partition" in str(status.error)
+    assert "the handler of event sales.placed of sales.order-1 at position 1" in str(status.error)
     assert after.json["subscriptions"][0]["lag_seconds"] == 61

@@ -2,63 +2,69 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final
 
 import msgspec
 
 from headwater.clock import Clock
+from headwater.errors import StorageError
 from headwater.subscriptions.detachment import context_of_no_message
-from headwater.subscriptions.status import HeldCounts, SubscriptionState, SubscriptionStatus
+from headwater.subscriptions.fronts import Front
+from headwater.subscriptions.status import SubscriptionState, SubscriptionStatus
 
 STALLED_SECONDS: Final = 60.0
-"""How long a subscription may be behind without coming further, unless told otherwise."""
+"""How long a partition may be behind without coming further, unless told otherwise."""
 
 LOOKS: Final = 10
 """How often within its limit a subscription is looked at."""
+
+LOOK_SECONDS_MAX: Final = 5.0
+"""How old what is told of partitions that other processes work is at most."""
+
+_TROUBLE: Final = -1
+"""Stands for the subscription as a whole, among partitions."""
 
 _WORKING: Final = frozenset({SubscriptionState.CATCHING_UP, SubscriptionState.LIVE})
 
 _log = logging.getLogger("headwater")
 
 
-class _Place(msgspec.Struct, frozen=True):
-    """What changes when a subscription comes further."""
+class _Seen(msgspec.Struct, frozen=True):
+    """A partition that was seen to stand at *mark* since then."""
 
-    checkpoints: tuple[int, ...]
-    position: int
-    events_done: int
-    held: HeldCounts
-
-
-class _Seen(msgspec.Struct):
-    place: _Place
+    mark: tuple[int, ...]
     since: float
-    told: bool = False
+    cause: str
+
+
+class Watched(msgspec.Struct, frozen=True):
+    """What is watched: what is known of each subscription, what the partitions of one that this
+    process has are at, and how to find out about those of others."""
+
+    statuses: Callable[[], Iterable[SubscriptionStatus]]
+    fronts: Callable[[str], Iterable[Front]]
+    refresh: Callable[[], Awaitable[None]]
 
 
 class StallWatch:
-    """Looks again and again, and remembers since when each subscription stands where it is.
-
-    *causes* gives the likely cause for the name of a subscription, as far as anything is known.
-    """
+    """Looks again and again, and remembers since when each partition stands where it is."""
 
     def __init__(
-        self,
-        statuses: Callable[[], Iterable[SubscriptionStatus]],
-        *,
-        causes: Callable[[str], str | None] = lambda _: None,
-        limit_seconds: float = STALLED_SECONDS,
-        clock: Clock,
+        self, watched: Watched, *, limit_seconds: float = STALLED_SECONDS, clock: Clock
     ) -> None:
-        self._statuses, self._causes = statuses, causes
-        self._limit, self._clock = limit_seconds, clock
-        self._seen: dict[str, _Seen] = {}
+        self._watched, self._limit, self._clock = watched, limit_seconds, clock
+        self._seen: dict[str, dict[int, _Seen]] = {}
+        self._told: set[str] = set()
         self._task: asyncio.Task[None] | None = None
 
     def look(self) -> tuple[SubscriptionStatus, ...]:
-        """Return what is known of each subscription, STALLED where it stands for its limit."""
-        return tuple(self._judged(status) for status in self._statuses())
+        """Return what is known of each subscription.
+
+        It is STALLED if a partition of this process stands for its limit although it is behind,
+        or if nothing can be done for so long because of what it tries again.
+        """
+        return tuple(self._judged(status) for status in self._watched.statuses())
 
     def start(self) -> None:
         """Look from now on also when nobody asks, and log what stalls."""
@@ -74,29 +80,44 @@ class StallWatch:
             self._task = None
 
     async def _run(self) -> None:
+        pause = min(self._limit / LOOKS, LOOK_SECONDS_MAX)
         while True:
+            try:
+                async with asyncio.timeout(LOOK_SECONDS_MAX):
+                    await self._watched.refresh()
+            except (StorageError, TimeoutError) as error:
+                _log.debug("Partitions that others work are not looked at: %r", error)
             self.look()
-            await self._clock.sleep(self._limit / LOOKS)
+            await self._clock.sleep(pause)
 
     def _judged(self, status: SubscriptionStatus) -> SubscriptionStatus:
         now, name = self._clock.monotonic(), status.name
-        place = _Place(status.checkpoints, status.position, status.events_done, status.held)
-        seen = self._seen.get(name)
-        standing = status.state in _WORKING and status.lag_events > 0
-        if seen is None or not standing or seen.place != place:
-            if seen is not None and seen.told:
+        before = self._seen.get(name, {})
+        seen: dict[int, _Seen] = {}
+        for front in self._fronts(status):
+            known = before.get(front.partition)
+            since = known.since if known is not None and known.mark == front.mark else now
+            seen[front.partition] = _Seen(front.mark, since, front.cause)
+        self._seen[name] = seen
+        longest = min(seen.values(), key=lambda one: one.since, default=None)
+        if longest is None or now - longest.since < self._limit:
+            if name in self._told:
+                self._told.discard(name)
                 _log.warning("Subscription %r goes on", name)
-            self._seen[name] = _Seen(place, now)
             return status
-        stands_for = now - seen.since
-        if stands_for < self._limit:
-            return status
-        cause = self._causes(name) or status.error or "nothing is known of it"
-        problem = f"stands at position {status.position} for {stands_for:.0f} s: {cause}"
-        if not seen.told:
+        problem = f"stands for {now - longest.since:.0f} s: {longest.cause}"
+        if name not in self._told:
+            self._told.add(name)
             _log.error("Subscription %r %s", name, problem)
-            seen.told = True
         return msgspec.structs.replace(status, state=SubscriptionState.STALLED, error=problem)
+
+    def _fronts(self, status: SubscriptionStatus) -> Iterable[Front]:
+        """Return what may stand still; nothing where a state says why it does."""
+        if status.state not in _WORKING:
+            return
+        yield from self._watched.fronts(status.name)
+        if status.error is not None:
+            yield Front(_TROUBLE, (), status.error)
 
 
 def moved(

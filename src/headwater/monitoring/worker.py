@@ -1,13 +1,13 @@
 """What one worker tells of itself, from before its app opens until all of it is closed."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 
 from headwater.clock import Clock
 from headwater.monitoring.lag import with_lag
 from headwater.monitoring.pages import pages_of
 from headwater.monitoring.server import MonitoringServer
 from headwater.monitoring.settings import Monitoring
-from headwater.monitoring.stalls import StallWatch
+from headwater.monitoring.stalls import StallWatch, Watched
 from headwater.ports.log import Log
 from headwater.subscriptions.status import SubscriptionStatus
 
@@ -50,15 +50,9 @@ class WorkerMonitoring:
         """The host and port that answer; None if there is none."""
         return self._server.address if self._server is not None else None
 
-    def watch(
-        self,
-        statuses: Callable[[], Iterable[SubscriptionStatus]],
-        causes: Callable[[str], str | None],
-    ) -> None:
-        """Tell of *statuses* from now on; *causes* are the likely ones where one is stalled."""
-        self._watch = StallWatch(
-            statuses, causes=causes, limit_seconds=self._stalled_seconds, clock=self._clock
-        )
+    def watch(self, watched: Watched) -> None:
+        """Tell of *watched* from now on."""
+        self._watch = StallWatch(watched, limit_seconds=self._stalled_seconds, clock=self._clock)
         self._watch.start()
 
     def statuses(self) -> tuple[SubscriptionStatus, ...]:

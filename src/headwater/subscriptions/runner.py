@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from headwater.clock import Clock
@@ -28,6 +28,7 @@ from headwater.subscriptions.detachment import context_of_no_message
 from headwater.subscriptions.failure import Charge, Failures
 from headwater.subscriptions.faults import PASSING
 from headwater.subscriptions.flow import DEFAULT_FLOW, Flow
+from headwater.subscriptions.fronts import Front, fronts_of
 from headwater.subscriptions.leasing import Leasing
 from headwater.subscriptions.partitions import InFlight
 from headwater.subscriptions.pause import Pause
@@ -164,6 +165,30 @@ class Runner:
         """Return what is known right now."""
         worker = self._leasing.worker if self._leasing is not None else ""
         return self.places.status(self._condition, clock=self._clock, worker=worker)
+
+    def fronts(self) -> Sequence[Front]:
+        """Return what the partitions of this process that have something to do are at."""
+        session, leasing = self._session, self._leasing
+        if session is None or leasing is None:
+            return ()
+        condition = self._condition
+        return tuple(
+            fronts_of(
+                session.partitions.values(),
+                head=condition.head,
+                events_done=condition.events_done,
+                leased=leasing.valid,
+            )
+        )
+
+    async def look(self) -> None:
+        """Look where partitions stand that others work, and who does; `status` tells it then.
+
+        Raises:
+            StorageError: the storage can't be used.
+        """
+        if not self.places.all_ours:
+            await self.places.look()
 
     # ------------------------------------------------------------------------- waiting
 

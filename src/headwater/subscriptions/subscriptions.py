@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
 from headwater.clock import Duration, seconds_of
 from headwater.errors import ConfigurationError
 from headwater.ports.log import Log
 from headwater.subscriptions.flow import DEFAULT_WORKERS, Workers
+from headwater.subscriptions.fronts import Front
 from headwater.subscriptions.leasing import Leasing
 from headwater.subscriptions.runner import Runner
 from headwater.subscriptions.status import SubscriptionStatus
@@ -146,6 +147,19 @@ class Subscriptions:
     def status(self) -> tuple[SubscriptionStatus, ...]:
         """Return what is known of each subscription that runs here."""
         return tuple(runner.status() for runner in self._running())
+
+    def fronts(self, name: str) -> Sequence[Front]:
+        """Return what the partitions of *name* that this process has are at; see `Front`."""
+        return self._named(name).fronts()
+
+    async def look(self) -> None:
+        """Look where partitions stand that other processes work; `status` tells it then.
+
+        Raises:
+            StorageError: a storage can't be used.
+        """
+        for runner in self._runners.values():
+            await runner.look()
 
     async def wait_for(
         self,
