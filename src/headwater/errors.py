@@ -700,6 +700,16 @@ class DeliveryNotHeldError(SubscriptionError):
         )
 
 
+class DryRunError(SubscriptionError):
+    """A handler wanted to commit something on its own in a dry run."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This is a dry run: nothing is committed, also not by a send in a unit of its own. "
+            "What the handler would have done after it is not known."
+        )
+
+
 class WorkerDiedError(SubscriptionError):
     """A worker died whenever it handled an event, and nothing but that event."""
 

@@ -1,12 +1,16 @@
 """The app: puts contexts on a storage, checks them at the start, runs them, and stops."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from headwater.app.catalogue import Catalogue
 from headwater.app.context import BoundedContext
+from headwater.app.dead_letters import AppDeadLetters
+from headwater.app.dry_running import DryStorage
 from headwater.app.personal_data import PersonalDataSettings, personal_data_of
+from headwater.app.projection_worker import projection_worker
 from headwater.app.projections import Projections
 from headwater.app.rebuilding import rebuild
 from headwater.app.run import Run
@@ -368,6 +372,18 @@ class App:
         """
         return self._running().projections
 
+    def projection_worker(self, name: str) -> AbstractAsyncContextManager[Projections]:
+        """Run the projection *name* alone, as a worker of its own; this app must not be started.
+
+        Raises:
+            ConfigurationError: there is no such projection, or the app is running.
+            StorageError: a storage can't be used.
+        """
+        if self._run is not None or self._starting:
+            raise ConfigurationError(f"App {self.name!r} is running already: app.projections.")
+        storages = (self.storage, *self._databases.values())
+        return projection_worker(self._wired(), storages, name, workers=self._workers)
+
     async def rebuild(self, projection: Any, *, models: Sequence[type[ReadModel]] = ()) -> Rebuild:
         """Delete a projection's rows in one commit and let it begin again at the start of the log.
 
@@ -384,6 +400,18 @@ class App:
         """
         return await rebuild(self._running(), projection, models=models)
 
+    @property
+    def dead_letters(self) -> AppDeadLetters:
+        """What could not be delivered: look at it, correct it, try it out, replay or discard it.
+
+        Raises:
+            ConfigurationError: the app is not running.
+        """
+        return AppDeadLetters(self._running().wiring, self._dry_wiring)
+
+    def _dry_wiring(self, replacements: Mapping[Any, Any]) -> Wiring:
+        return Wiring(self._contexts, self._surroundings(replacements, DryStorage))
+
     async def restart(self, subscription: Any) -> None:
         """Run a subscription that has failed again, with the event that failed."""
         await self._running().restart(subscription)
@@ -398,22 +426,29 @@ class App:
 
     def _wired(self) -> Wiring:
         if self._wiring is None:
-            instances = {App: self, Clock: self.clock, **self._provide}
-            surroundings = Surroundings(
-                self.name,
-                self._sealed(self.storage),
-                {name: self._sealed(storage) for name, storage in self._databases.items()},
-                self.clock,
-                dishka_container(self._providers, instances) if self._providers else None,
-                instances,
-                self._on_error,
-                self._strategy,
-                self._unheard,
-                self._limits,
-                personal=self._personal_data,
-            )
-            self._wiring = Wiring(self._contexts, surroundings)
+            self._wiring = Wiring(self._contexts, self._surroundings())
         return self._wiring
+
+    def _surroundings(
+        self,
+        instead: Mapping[Any, Any] | None = None,
+        around: Callable[[Storage], Storage] = lambda storage: storage,
+    ) -> Surroundings:
+        """Return what the contexts work with: each storage as *around* makes it."""
+        instances = {App: self, Clock: self.clock, **self._provide, **(instead or {})}
+        return Surroundings(
+            self.name,
+            around(self._sealed(self.storage)),
+            {name: around(self._sealed(storage)) for name, storage in self._databases.items()},
+            self.clock,
+            dishka_container(self._providers, instances) if self._providers else None,
+            instances,
+            self._on_error,
+            self._strategy,
+            self._unheard,
+            self._limits,
+            personal=self._personal_data,
+        )
 
     def _running(self) -> Run:
         if self._run is None:

@@ -1,4 +1,4 @@
-"""Whatever fails, is asked for, or dies in the middle: in order per key, nothing lost or doubled."""
+"""Whatever fails, is asked for, or dies midway: in order per key, nothing lost, nothing doubled."""
 
 import asyncio
 from typing import Any

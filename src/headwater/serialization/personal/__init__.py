@@ -7,6 +7,7 @@ from headwater.serialization.personal.parcels import (
     for_subjects,
     members_for_subjects,
     subjects_read,
+    unpacked,
 )
 from headwater.serialization.personal.personal_data import PersonalData
 from headwater.serialization.personal.ring import KEY_RING_KEYS_MAX, KEY_RING_SECONDS
@@ -25,4 +26,5 @@ __all__ = [
     "for_subjects",
     "members_for_subjects",
     "subjects_read",
+    "unpacked",
 ]

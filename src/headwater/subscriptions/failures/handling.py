@@ -3,15 +3,18 @@
 from collections.abc import Sequence
 
 from headwater.clock import Clock
+from headwater.operations.dead_letters.deliveries import HeldDelivery
 from headwater.ports.log import Log
 from headwater.ports.storage import Storage
 from headwater.resilience.circuit_breaker import CircuitBreaker
 from headwater.serialization.codec import EventCodec
 from headwater.subscriptions.failure import Charge
+from headwater.subscriptions.failures.held_keys import Held
 from headwater.subscriptions.failures.means import Means
 from headwater.subscriptions.failures.overrides import Overrides
 from headwater.subscriptions.failures.partition import PartitionFailures
 from headwater.subscriptions.failures.policy import FailurePolicy
+from headwater.subscriptions.failures.redelivery import Again
 from headwater.subscriptions.subscription import Consumer, Subscription
 
 
@@ -55,6 +58,11 @@ class FailureHandling:
     def overrides(self) -> Overrides:
         """What the subscription reads in the place of stored events."""
         return self._means.overrides
+
+    async def again(self, delivery: HeldDelivery, *, data: str | None = None) -> Again:
+        """Return what would be handed over for *delivery* now, with *data* in the place of its
+        own if that is given."""
+        return await self._means.redelivery.of(Held.of(delivery), data=data)
 
     def asked(self) -> None:
         """Look at once for what operators ask for."""

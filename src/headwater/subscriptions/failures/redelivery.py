@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from headwater.errors import UnknownTypeError
 from headwater.ports.log import WHOLE_LOG, Log, StoredEvent
@@ -48,12 +49,18 @@ class Redelivery:
         self._subscription, self._consumer = subscription, consumer
         self._log, self._codec, self._overrides = log, codec, overrides
 
-    async def of(self, held: Held, partition: int) -> Again:
-        """Return what is to be handed over for *held*, which is in *partition*."""
+    async def of(self, held: Held, partition: int = 0, *, data: str | None = None) -> Again:
+        """Return what is to be handed over for *held*, which is in *partition*.
+
+        With *data*, as if that had been stored, or were in the place of what was.
+        """
         stored = await self._stored(held)
         if stored is None:
             return Gone("the event was erased")
-        stored = await self._overrides.fresh(stored)
+        if data is None:
+            stored = await self._overrides.fresh(stored)
+        else:
+            stored = replace(stored, data=data)
         try:
             return self._arrivals(stored, held, partition)
         except UnknownTypeError as error:
