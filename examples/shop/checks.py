@@ -5,14 +5,13 @@ from collections.abc import AsyncIterator, Callable
 from datetime import date
 from decimal import Decimal
 from hashlib import blake2b
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from examples.shop.audit.trail import CountEntries
 from examples.shop.crm.cards import CountCards
 from examples.shop.customers.events import CustomerRegistered
 from examples.shop.intake.sums import Sums
 from examples.shop.mail.confirmations import CountConfirmations
-from examples.shop.mail.service import CountingMail
 from examples.shop.sales.events import OrderCancelled, OrderConfirmed, OrderPlaced, OrderShipped
 from examples.shop.sales.projections import OrderSummary
 from examples.shop.sales.queries import (
@@ -97,10 +96,19 @@ class Rows:
             self.revenue += order.total
 
 
+class Sent(Protocol):
+    """Who takes letters."""
+
+    @property
+    def sent(self) -> int:
+        """How many different ones were taken."""
+        ...
+
+
 class MailBooks:
     """Compares the letters sent by this process with the rows written for them meanwhile."""
 
-    def __init__(self, app: App, mail: CountingMail) -> None:
+    def __init__(self, app: App, mail: Sent) -> None:
         self._app, self._mail = app, mail
         self._sent_before = self._rows_before = 0
 

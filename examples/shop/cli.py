@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from examples.shop.analytics.baskets import CountingSink
 from examples.shop.app import make_shop
+from examples.shop.chaos.run import Outcome, print_outcome, run_chaos
 from examples.shop.checks import Findings, MailBooks, check
 from examples.shop.intake.ids import order_id_of
 from examples.shop.intake.importing import import_purchases
@@ -31,6 +32,7 @@ from headwater.errors import ConfigurationError, HeadwaterError
 
 CDNOW: Final = Path(__file__).parent / "data" / "cdnow.csv"
 ORDERS: Final = 5000
+CHAOS_ORDERS: Final = 1000
 SETTLE_SECONDS: Final = 600.0
 TOP_CUSTOMERS: Final = 5
 
@@ -46,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         with options.input.open("rb") as file, _storage(options.storage) as storage:
-            return asyncio.run(_Run(options, file, storage).run())
+            run = _Run(options, file, storage)
+            return asyncio.run(run.run_chaos() if options.chaos else run.run())
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return INTERRUPTED
@@ -62,7 +65,8 @@ class _Run:
     """One run, from the first line of the input to the report."""
 
     def __init__(self, options: argparse.Namespace, file: BinaryIO, storage: str) -> None:
-        self._orders: int | None = options.orders
+        default = CHAOS_ORDERS if options.chaos else ORDERS
+        self._orders: int | None = getattr(options, "orders", default)
         self._once: bool = options.once
         self._file, self._storage = file, storage
         self._mail, self._sink, self._sums = CountingMail(), CountingSink(), Sums()
@@ -85,6 +89,27 @@ class _Run:
         else:
             self._print_report(findings, seconds, best)
         return 0 if findings.ok else FAILED
+
+    async def run_chaos(self) -> int:
+        """Run with trouble, on a new storage; return the exit code."""
+        purchases = list(islice(self._accepted(), self._orders))
+        if not purchases:
+            raise InputError("there is no purchase to make trouble with")
+        begun_at = time.perf_counter()
+        outcome = await run_chaos(
+            purchases,
+            self._storage,
+            self._sums,
+            say=self._say,
+            step=self._progress.step,
+            refused=self._refused,
+        )
+        seconds = time.perf_counter() - begun_at
+        if self._once:
+            self._print_json(outcome.findings, seconds, outcome)
+        else:
+            print_outcome(outcome)
+        return 0 if outcome.ok else FAILED
 
     async def _begin(self, app: App, books: MailBooks) -> None:
         self._events_before = await app.settle(timeout=SETTLE_SECONDS)
@@ -134,8 +159,10 @@ class _Run:
         self._progress.clear()
         print(text, file=sys.stderr, flush=True)
 
-    def _print_json(self, findings: Findings, seconds: float) -> None:
-        summary = {
+    def _print_json(
+        self, findings: Findings, seconds: float, outcome: Outcome | None = None
+    ) -> None:
+        summary: dict[str, object] = {
             "orders": findings.orders,
             "events": findings.events,
             "revenue": f"{findings.revenue:.2f}",
@@ -145,6 +172,9 @@ class _Run:
             "ok": findings.ok,
             "invariants": findings.invariants,
         }
+        if outcome is not None:
+            summary["ok"] = outcome.ok
+            summary["chaos"] = outcome.summary()
         print(json.dumps(summary, indent=2))
 
     def _print_report(
@@ -213,12 +243,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--orders",
         type=_orders,
-        default=ORDERS,
+        default=argparse.SUPPRESS,
         metavar="N",
-        help=f"how many purchases to take from the start of the input, or 'all' ({ORDERS})",
+        help=f"how many purchases to take from the start of the input, or 'all' ({ORDERS}; with "
+        f"--chaos {CHAOS_ORDERS})",
     )
     parser.add_argument(
         "--once", action="store_true", help="print one JSON object and nothing else"
+    )
+    parser.add_argument(
+        "--chaos",
+        action="store_true",
+        help="with a mail server that goes away, a customer whose letters are refused, and "
+        "workers of which one is killed",
     )
     parser.add_argument(
         "--input",

@@ -46,6 +46,17 @@ def test_once_prints_one_object_that_says_all_is_well() -> None:
     assert summary["events"] >= 3 * 60 + 21
 
 
+def test_trouble_is_survived_and_mended() -> None:
+    summary = run_once("--chaos", "--orders", "60")
+
+    chaos = summary["chaos"]
+    [parked] = chaos["parked"]
+    assert (parked["subscription"], parked["letters"]) == ("mail.send-confirmation", 6)
+    assert all(chaos["meanwhile"].values())
+    assert all(summary["invariants"].values())
+    assert (summary["ok"], chaos["workers_killed"], chaos["letters"]) == (True, 1, 60)
+
+
 def test_the_report_is_for_people() -> None:
     done = run("--orders", "20")
 

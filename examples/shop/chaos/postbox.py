@@ -35,6 +35,11 @@ class Postbox:
             self._server = None
 
     @property
+    def sent(self) -> int:
+        """How many different letters it has taken."""
+        return len(self.letters)
+
+    @property
     def is_open(self) -> bool:
         """Whether it takes letters."""
         return self._server is not None

@@ -8,7 +8,7 @@ import msgspec
 from examples.shop.crm.context import crm
 from examples.shop.customers.events import CustomerRegistered, EmailChanged
 from examples.shop.sales.events import OrderPlaced
-from headwater import Collection, Query, ReadModel, Recorded
+from headwater import Collection, Query, ReadModel, Recorded, Retry
 
 
 class CustomerCard(ReadModel, key="customer_id", indexed=("email",)):
@@ -35,7 +35,7 @@ def customer_of(recorded: Recorded[CustomerRegistered | EmailChanged | OrderPlac
     return recorded.payload.customer_id
 
 
-@crm.subscriber(key=customer_of)
+@crm.subscriber(key=customer_of, policy=Retry(3, delay=0.1), external=False)
 class CustomerCards:
     """Keeps the cards."""
 

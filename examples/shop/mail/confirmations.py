@@ -6,7 +6,18 @@ from examples.shop.customers.commands import GetEmail
 from examples.shop.mail.context import mail
 from examples.shop.mail.service import Confirmation, EmailService
 from examples.shop.sales.events import OrderConfirmed
-from headwater import Collection, Delivery, Query, ReadModel, Sender
+from headwater import (
+    CircuitBreaker,
+    Collection,
+    Delivery,
+    Policy,
+    Query,
+    ReadModel,
+    Recorded,
+    Retry,
+    Sender,
+    Timeout,
+)
 
 
 class SentConfirmation(ReadModel, key="order_id"):
@@ -21,7 +32,22 @@ class CountConfirmations(Query[int]):
     """How many confirmations were sent."""
 
 
-@mail.subscriber
+def customer_of(recorded: Recorded[OrderConfirmed]) -> str:
+    """Return whose letters stay in order, also behind one that can't be sent."""
+    return recorded.payload.customer_id
+
+
+# A moment's trouble is retried on the spot. While the mail server is away, the breaker holds all
+# letters back and tries one now and then. What it refuses for good is a dead letter at once.
+@mail.subscriber(
+    key=customer_of,
+    policy=Policy(
+        Retry(3, delay=0.2, on=OSError),
+        CircuitBreaker(5, open_for=3, counts=OSError, name="mail server"),
+        Timeout(30),
+    ),
+    delayed=(30, 300, 3600),
+)
 async def send_confirmation(
     event: OrderConfirmed,
     delivery: Delivery,

@@ -6,6 +6,8 @@ from uuid import UUID
 
 import msgspec
 
+from headwater import RefusedError
+
 
 class Confirmation(msgspec.Struct, frozen=True):
     """A letter to a customer; `message_id` is the same however often it is tried to be sent."""
@@ -16,6 +18,14 @@ class Confirmation(msgspec.Struct, frozen=True):
     total: Decimal
 
 
+class AddressRefusedError(RefusedError):
+    """The mail server takes no letters for an address. A refusal, which is never tried again."""
+
+    def __init__(self, to: str) -> None:
+        self.to = to
+        super().__init__(f"The mail server takes no letters for {to}.")
+
+
 class EmailService(Protocol):
     """Sends mail. May get one letter more than once, with the same `message_id`."""
 
@@ -23,6 +33,7 @@ class EmailService(Protocol):
         """Return when the mail server has taken on *confirmation*.
 
         Raises:
+            AddressRefusedError: it never will.
             OSError: it has not; `smtplib.SMTPException` is one.
         """
         ...

@@ -4,9 +4,12 @@ import asyncio
 import smtplib
 from email.message import EmailMessage
 
-from examples.shop.mail.service import Confirmation
+from examples.shop.mail.service import AddressRefusedError, Confirmation
 
 CONNECT_SECONDS_MAX = 10.0
+
+PERMANENT = 500
+"""The first of the reply codes that say no for good (RFC 5321, 4.2.1)."""
 
 
 class SmtpMail:
@@ -16,7 +19,7 @@ class SmtpMail:
         self._host, self._port, self._sender = host, port, sender
 
     async def send(self, confirmation: Confirmation) -> None:
-        """Return when the mail server has taken on *confirmation*."""
+        """Return when the mail server has taken on *confirmation*; raises as `EmailService`."""
         # smtplib waits for its socket; in a thread that keeps nobody else waiting.
         await asyncio.to_thread(self._converse, self._letter(confirmation))
 
@@ -32,4 +35,10 @@ class SmtpMail:
 
     def _converse(self, letter: EmailMessage) -> None:
         with smtplib.SMTP(self._host, self._port, timeout=CONNECT_SECONDS_MAX) as server:
-            server.send_message(letter)
+            try:
+                server.send_message(letter)
+            except smtplib.SMTPRecipientsRefused as error:
+                codes = [code for code, _ in error.recipients.values()]
+                if all(code >= PERMANENT for code in codes):
+                    raise AddressRefusedError(letter["To"]) from error
+                raise

@@ -2,7 +2,7 @@
 
 from examples.shop.sales.events import OrderCancelled, OrderPlaced, OrderShipped
 from examples.shop.stock.context import stock
-from headwater import Collection, Event, Query, ReadModel, UnitOfWork
+from headwater import Collection, Event, OnFailure, Query, ReadModel, Retry, UnitOfWork
 
 DELIVERY_ITEMS = 500
 """How many of an article the supplier sends at a time."""
@@ -41,7 +41,13 @@ def one_warehouse(_recorded: object) -> str:
     return "warehouse"
 
 
-@stock.subscriber(key=one_warehouse)
+# A shelf that has missed an order is wrong for ever, so nothing passes one that fails.
+@stock.subscriber(
+    key=one_warehouse,
+    policy=Retry(3, delay=0.1),
+    on_failure=OnFailure.STOP,
+    external=False,
+)
 class StockMovements:
     """What it writes and what it appends is committed once, together with its checkpoint."""
 
