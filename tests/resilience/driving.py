@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from headwater.resilience import BreakerState, CircuitBreaker, Guard
+from headwater.clock import Clock
+from headwater.resilience import BreakerState, CircuitBreaker, Guard, Retry
 
 
 class LeapingClock:
@@ -50,6 +51,30 @@ class Plan:
 def ends(count: int, error: type[Exception] = ConnectionError) -> Sequence[Exception]:
     """Return *count* failures that can be told apart."""
     return [error(f"failure {number}") for number in range(1, count + 1)]
+
+
+async def failing(breaker: CircuitBreaker, times: int, error: Exception | None = None) -> None:
+    """Let *times* calls under *breaker* fail."""
+    error = error or ConnectionError("no route")
+    for _ in range(times):
+        with pytest.raises(type(error)):
+            await breaker.call(Plan(error))
+
+
+async def opened(clock: Clock, **options: Any) -> CircuitBreaker:
+    """Return a breaker that one failure has opened for a minute."""
+    breaker = CircuitBreaker(1, open_for=60, clock=clock, **options)
+    await failing(breaker, 1)
+    return breaker
+
+
+async def calls_of(retry: Retry, error: Exception) -> int:
+    """Return how often a function is called under *retry* that always fails with *error*."""
+    plan = Plan(error)
+    with pytest.raises(type(error)) as raised:
+        await retry.call(plan)
+    assert raised.value is error
+    return len(plan.calls)
 
 
 def state_of(breaker: CircuitBreaker) -> BreakerState:
