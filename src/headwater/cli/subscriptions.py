@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from headwater.cli import subscription_types
+from headwater.cli import subscription_control, subscription_types
 from headwater.cli.options import AppName, Url, UrlArgument, Yes, named
 from headwater.cli.outcome import ExitCode
 from headwater.cli.output import Output
@@ -23,6 +23,9 @@ def add_to(program: typer.Typer) -> None:
     """Add the commands."""
     subscriptions = typer.Typer(help="Who reads the log, and how far.", no_args_is_help=True)
     subscriptions.command("list")(list_subscriptions)
+    subscriptions.command("pause")(subscription_control.pause)
+    subscriptions.command("resume")(subscription_control.go_on)
+    subscriptions.command("repartition")(subscription_control.change_partitions)
     subscriptions.command("drop-types")(subscription_types.drop)
     program.add_typer(subscriptions, name="subscription")
     projections = typer.Typer(help="Rows computed from the log.", no_args_is_help=True)

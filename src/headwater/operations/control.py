@@ -4,13 +4,16 @@ Every commit of a worker is guarded by the row as it has read it. So whoever wri
 once what workers that have not seen it were about to commit.
 """
 
+import asyncio
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
-from headwater.errors import ConfigurationError, ConflictError
+from headwater.errors import ConfigurationError, ConflictError, WaitTimeoutError
 from headwater.ports.changes import Changes, RowChange, RowGuard
+from headwater.ports.leases import check_partitions
 from headwater.ports.rows import ROWS_MAX, CollectionSpec, RowQuery
 from headwater.ports.storage import Storage
 
@@ -18,6 +21,12 @@ CONTROL_ROWS: Final = CollectionSpec(
     "headwater_subscriptions", ("types", "paused", "stop_at", "retired", "by", "reason")
 )
 """The collection of all control rows; a row's key is the name of the subscription."""
+
+
+DRAIN_SECONDS: Final = 60.0
+"""How long `repartition` waits for a subscription to be drained unless told otherwise."""
+
+DRAINED_LOOK_SECONDS: Final = 0.05
 
 
 class Control(msgspec.Struct, frozen=True):
@@ -167,6 +176,74 @@ async def stop_at(
         # From here on nobody goes past it; but somebody may have, just before.
         if await _check_known(storage, subscription) <= at:
             return at
+
+
+async def drained(storage: Storage, subscription: str, at: int, *, seconds: float) -> None:
+    """Return when every partition of *subscription* stands at position *at*, or past it.
+
+    Raises:
+        WaitTimeoutError: they don't within *seconds*: no worker may be there to do it.
+        ConfigurationError: there is no such subscription in *storage*.
+    """
+    until = time.monotonic() + seconds
+    while True:
+        states = await storage.partition_states(subscription)
+        lowest = min(state.checkpoint.position for state in states)
+        if lowest >= at:
+            return
+        if time.monotonic() >= until:
+            raise WaitTimeoutError(
+                subscription,
+                target=at,
+                reached=lowest,
+                seconds=seconds,
+                waits_for="is drained by its workers; is one running",
+            )
+        await asyncio.sleep(DRAINED_LOOK_SECONDS)
+
+
+async def repartition(
+    log: Storage,
+    storage: Storage,
+    subscription: str,
+    *,
+    partitions: int,
+    by: str = "",
+    seconds: float = DRAIN_SECONDS,
+) -> int:
+    """Drain *subscription*, give it another number of *partitions*, let it go on; return where.
+
+    Its workers drain it, up to the head of *log*, and must be running, unless all partitions
+    stand at one position already. Afterwards it goes on, or stays paused if it was.
+
+    Raises:
+        WaitTimeoutError: it was not drained within *seconds*; it goes on as before.
+        ConfigurationError: there is no such subscription in *storage*, or it is retired.
+        ValueError: *partitions* is outside 1 … 1024.
+    """
+    check_partitions(subscription, partitions)
+    await storage.prepare_collections([CONTROL_ROWS])
+    await _check_known(storage, subscription)
+    before = await read_control(storage, subscription)
+    reason = f"gets {partitions} partitions"
+    states = await storage.partition_states(subscription)
+    positions = {state.checkpoint.position for state in states}
+    alone = len(positions) == 1 and all(state.worker is None for state in states)
+    head = max(positions) if alone else await log.head()
+    try:
+        at = await stop_at(storage, subscription, head, by=by, reason=reason)
+        await drained(storage, subscription, at, seconds=seconds)
+        await storage.repartition(subscription, partitions=partitions)
+    finally:
+        await write_control(
+            storage,
+            subscription,
+            paused=before.paused,
+            stop_at=before.stop_at,
+            by=before.by,
+            reason=before.reason,
+        )
+    return at
 
 
 async def _check_known(storage: Storage, subscription: str) -> int:

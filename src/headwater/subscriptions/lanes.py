@@ -9,10 +9,12 @@ from typing import Final
 from headwater.errors import (
     CheckpointConflictError,
     LeaseLostError,
+    RowConflictError,
     UnknownTypeError,
 )
 from headwater.ports.changes import Changes
 from headwater.ports.leases import Checkpoint
+from headwater.subscriptions.control import is_of_control_row
 from headwater.subscriptions.fail_points import reach
 from headwater.subscriptions.failure import Hold, Resolution, Stop, Suspend
 from headwater.subscriptions.faults import PASSING, lies_in_an_event
@@ -73,8 +75,15 @@ class Lane:
         """
         while not self._ending:
             self._woken.clear()
-            if not await self._turn():
-                await self._rest()
+            try:
+                if not await self._turn():
+                    await self._rest()
+            except RowConflictError as error:
+                if not is_of_control_row(error):
+                    raise
+                # Another worker has more types, or an operator has written. What was in hand is
+                # queued again; it may go on, under the row as it is now.
+                await self._place.control_changed()
 
     async def _turn(self) -> bool:
         """Do what there is to do; return whether there was something."""

@@ -144,7 +144,7 @@ class Runner:
         self._pause.end()
         self._condition.unfollow()
         if self._session is not None:
-            self._session.end()
+            self._session.end(give_up=True)
         if self._task is not None:
             try:
                 _, late = await asyncio.wait((self._task,), timeout=grace_seconds)
@@ -253,9 +253,9 @@ class Runner:
         self._leased.set()
 
     def hear_control(self, row_version: int) -> None:
-        """Hear at which version the control row stands: if at another, begin again with it."""
-        if self._session is not None and row_version != self.places.control.stored.row_version:
-            self._session.end()
+        """Hear at which version the control row stands."""
+        if self._session is not None:
+            self._session.hear_control(row_version)
 
     def hear_unknown(self) -> None:
         """Hear that the subscription may not be stored any more: begin again, and store it."""
@@ -384,6 +384,9 @@ class Runner:
                 self._again_after, self._unknown_after = TRY_AGAIN_SECONDS, WAITING_SECONDS
             session.advanced()
 
+        async def control_changed() -> None:
+            await session.control_changed()
+
         place = Workplace(
             self.subscription,
             self._consumer,
@@ -396,6 +399,7 @@ class Runner:
             flight,
             advanced,
             self.places.look,
+            control_changed,
         )
         session = Session(
             place,

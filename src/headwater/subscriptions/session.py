@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -11,12 +11,14 @@ from headwater.errors import (
     CheckpointConflictError,
     ConflictError,
     LeaseLostError,
+    RowConflictError,
     SubscriptionFailedError,
 )
 from headwater.ports.changes import Changes
 from headwater.ports.leases import Checkpoint, Lease, Share
 from headwater.ports.log import Log
 from headwater.serialization.codec import EventCodec
+from headwater.subscriptions.control import is_of_control_row
 from headwater.subscriptions.cursor import Cursor, position_of
 from headwater.subscriptions.fail_points import reach
 from headwater.subscriptions.failure import Charge, Failures
@@ -63,6 +65,7 @@ class Session:
         self._begun, self._fair = False, share.fair
         self._tasks: dict[asyncio.Task[None], Callable[[], bool]] = {}
         self._trouble: BaseException | None = None
+        self._gives_up = False
         self._ended = asyncio.Event()
         self._store_now = asyncio.Event()
         self._is_storing = False
@@ -118,9 +121,31 @@ class Session:
         if self._trouble is not None:
             raise self._trouble
 
-    def end(self) -> None:
-        """Begin nothing more."""
+    def end(self, *, give_up: bool = False) -> None:
+        """Begin nothing more; and *give up* each partition as soon as nothing of it is in hand."""
+        self._gives_up = self._gives_up or give_up
         self._ended.set()
+        for lane in self._lanes.values():
+            lane.end()
+
+    async def control_changed(self) -> None:
+        """Read the control row again; go on under it, or end if this worker may not do the same.
+
+        Raises:
+            StorageError: the storage can't be used.
+        """
+        control = self._place.control
+        stop_at, guards = control.stored.stop_at, control.guards
+        await control.load()
+        if control.lacks or control.stored.waits_for or control.stored.stop_at != stop_at:
+            # What is still committed here was read under the row as it was, and is refused.
+            control.guards = guards
+            self.end(give_up=True)
+
+    def hear_control(self, row_version: int) -> None:
+        """Hear at which version the control row stands."""
+        if not self._ended.is_set() and row_version != self._place.control.stored.row_version:
+            self._spawn(self.control_changed(), lambda: False)
 
     def _spawn(self, work: Coroutine[Any, Any, None], is_busy: Callable[[], bool]) -> None:
         task = asyncio.create_task(work)
@@ -134,17 +159,26 @@ class Session:
 
     def _fail(self, error: BaseException) -> None:
         self._trouble = self._trouble or error
-        self._ended.set()
+        self.end()
 
     async def _finish(self) -> None:
         """Let lanes finish what they have in hand; end all others at once."""
-        for lane in self._lanes.values():
-            lane.end()
-        for task, is_busy in tuple(self._tasks.items()):
-            if not is_busy():
-                task.cancel()
+        ending = [task for task, is_busy in self._tasks.items() if not is_busy()]
+        for task in ending:
+            task.cancel()
+        if ending:
+            await asyncio.wait(ending)
+        if self._gives_up:
+            await self._give_up_idle()
         if self._tasks:
             await asyncio.wait(tuple(self._tasks))
+
+    async def _give_up_idle(self) -> None:
+        """Give up what nobody is at work on, before what is in hand elsewhere is finished."""
+        await self._store_last()
+        for number, partition in self.partitions.items():
+            partition.leaving = not self._lane_of(number).busy
+        self._part()
 
     # --------------------------------------------------------------------- partitions
 
@@ -187,7 +221,7 @@ class Session:
     def _part(self) -> None:
         """Give up the partitions that are leaving and have nothing in hand."""
         for number, partition in tuple(self.partitions.items()):
-            lane = self._lanes[0 if self._together else number]
+            lane = self._lane_of(number)
             if not partition.leaving or lane.busy or partition.storing:
                 continue
             partition.drop()
@@ -238,6 +272,10 @@ class Session:
             self._is_storing = True
             try:
                 await self._store_idle()
+            except RowConflictError as error:
+                if not is_of_control_row(error):
+                    raise
+                await self.control_changed()
             finally:
                 self._is_storing = False
             if len(self.partitions) < self._count:
@@ -266,13 +304,10 @@ class Session:
         self._place.advanced()
 
     def _storing(self, partitions: Sequence[Partition]) -> "_Storing":
-        return _Storing(partitions, self._lanes_of(partitions))
+        return _Storing(partitions, [self._lane_of(one.number) for one in partitions])
 
-    def _lanes_of(self, partitions: Sequence[Partition]) -> Iterator[Lane]:
-        for partition in partitions:
-            lane = self._lanes.get(0 if self._together else partition.number)
-            if lane is not None:
-                yield lane
+    def _lane_of(self, partition: int) -> Lane:
+        return self._lanes[0 if self._together else partition]
 
     async def _all_arrived(self, position: int) -> bool:
         """Return whether all partitions, also those of other workers, have come so far."""
@@ -296,8 +331,8 @@ class Session:
 class _Storing:
     """Keeps lanes from partitions while their checkpoints are moved."""
 
-    def __init__(self, partitions: Sequence[Partition], lanes: Iterator[Lane]) -> None:
-        self._partitions, self._lanes = partitions, tuple(lanes)
+    def __init__(self, partitions: Sequence[Partition], lanes: Sequence[Lane]) -> None:
+        self._partitions, self._lanes = partitions, lanes
 
     def __enter__(self) -> None:
         for partition in self._partitions:

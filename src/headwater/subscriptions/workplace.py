@@ -20,7 +20,8 @@ class Workplace(msgspec.Struct, frozen=True):
     """The subscription, who consumes it, where, and what must hold for it.
 
     `advanced` is to be called whenever a partition has come further, or has room again; `look`
-    looks where partitions stand that other processes work.
+    looks where partitions stand that other processes work; `control_changed` is to be called after
+    a commit was refused because of the control row.
     """
 
     subscription: Subscription
@@ -34,6 +35,7 @@ class Workplace(msgspec.Struct, frozen=True):
     flight: InFlight
     advanced: Callable[[], None]
     look: Callable[[], Awaitable[None]]
+    control_changed: Callable[[], Awaitable[None]]
 
     def failure(self, arrival: Arrival, error: Exception) -> SubscriptionFailedError:
         """Return what the subscription stops with because *arrival* failed with *error*."""
