@@ -18,6 +18,7 @@ from headwater.subscriptions.control import is_of_control_row
 from headwater.subscriptions.fail_points import reach
 from headwater.subscriptions.failure import Hold, Resolution, Stop, Suspend
 from headwater.subscriptions.faults import PASSING, lies_in_an_event
+from headwater.subscriptions.gathering import Gathering
 from headwater.subscriptions.partitions import Partition
 from headwater.subscriptions.subscription import Arrival, Batch, HeldBack, Outcome, Worked
 from headwater.subscriptions.workplace import Workplace
@@ -37,7 +38,15 @@ class Lane:
         self.partitions: list[Partition] = []
         self._ends_of_pages: deque[tuple[int, int]] = deque()
         self._events_max = min(place.flight.flow.batch_events, place.subscription.page_events)
-        self.events = self._events_max if together else min(BATCH_EVENTS_FIRST, self._events_max)
+        gather = place.subscription.gather
+        self._gathering = Gathering(gather, clock=place.clock, progress=place.progress)
+        self._adapts = gather is None
+        if gather is not None:
+            self.events = gather.size
+        elif together:
+            self.events = self._events_max
+        else:
+            self.events = min(BATCH_EVENTS_FIRST, self._events_max)
         """How many events a batch has at most, as things go."""
         self.busy = False
         """Whether something is in hand that has to be finished."""
@@ -94,7 +103,11 @@ class Lane:
                 await partition.failures.load(partition.lease)
                 partition.loaded = True
             worked |= await self._work_due(partition)
-        ready = [one for one in partitions if one.queue and one.blocked is None]
+        ready = [
+            one
+            for one in partitions
+            if one.queue and one.blocked is None and self._gathering.is_ready(one)
+        ]
         if not ready:
             self._ends_of_pages.clear()
             return worked
@@ -113,9 +126,11 @@ class Lane:
     async def _rest(self) -> None:
         """Wait for something to do."""
         due = [
-            one.failures.due_at
+            at
             for one in self.partitions
-            if not one.leaving and one.failures.due_at is not None
+            if not one.leaving
+            for at in (one.failures.due_at, self._gathering.due_at(one))
+            if at is not None
         ]
         if not due:
             await self._woken.wait()
@@ -141,6 +156,7 @@ class Lane:
             if partition.leaving or partition.storing:
                 continue  # Since it was looked at.
             limit = 1 if partition.failures.alone else self.events
+            self._gathering.has_begun(partition)
             batch = partition.take(limit, upto=upto, guards=guards)
             if batch is not None:
                 batches.append((partition, batch))
@@ -176,6 +192,8 @@ class Lane:
         return upto
 
     def _adapt(self, events: int, seconds: float) -> None:
+        if not self._adapts:
+            return
         target = self._place.flight.flow.batch_seconds
         if seconds > target:
             self.events = max(1, self.events // 2)

@@ -255,6 +255,9 @@ class Session:
     def look_who_waits(self) -> None:
         """Store at once how far idle partitions are, if somebody waits for just that."""
         awaited = self._place.progress.awaited
+        if awaited is not None and self._place.subscription.gather is not None:
+            for lane in self._lanes.values():
+                lane.wake()
         if awaited is not None and any(one.is_awaited(awaited) for one in self.partitions.values()):
             self._store_now.set()
 
