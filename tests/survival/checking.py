@@ -9,7 +9,7 @@ import msgspec
 
 from headwater.ports.rows import RowQuery
 from headwater.ports.storage import Storage
-from tests.survival.counting import CHARGED_EVERY, linked
+from tests.survival.counting import CHARGED_EVERY, POSTED, POSTED_EVERY, linked
 
 FAULTS_MAX: Final = 20
 PAGE_EVENTS: Final = 5000
@@ -25,7 +25,8 @@ class RowFound(msgspec.Struct, frozen=True):
 
 class Found(msgspec.Struct, frozen=True):
     """What is there: the numbers of each stream's events in their order, the rows by account,
-    and the idempotency keys of the calls outside by account and number."""
+    and of the world outside, by account and number, the idempotency keys of the calls and how
+    often something was posted that must not be posted twice."""
 
     moved: Mapping[str, list[int]]
     noted: Mapping[str, list[int]]
@@ -33,6 +34,7 @@ class Found(msgspec.Struct, frozen=True):
     tallies: Mapping[str, RowFound]
     totals: Mapping[str, RowFound]
     outside: Mapping[tuple[str, int], Counter[str]]
+    posted: Mapping[tuple[str, int], int]
 
 
 async def look(storage: Storage, outside: Path) -> Found:
@@ -50,7 +52,7 @@ async def look(storage: Storage, outside: Path) -> Found:
         numbers["survival.charged"],
         tallies,
         totals,
-        _calls(outside),
+        *_calls(outside),
     )
 
 
@@ -78,10 +80,13 @@ async def rows_in(storage: Storage, collection: str) -> dict[str, RowFound]:
     return {row.account: row for row in decoded}
 
 
-def faults_in(found: Found, *, appended: Mapping[str, int], complete: bool) -> list[str]:
+def faults_in(
+    found: Found, *, appended: Mapping[str, int], complete: bool, posts_once: bool
+) -> list[str]:
     """Return what is wrong: lost, doubled, out of order; nothing is missing yet if not *complete*.
 
-    *appended* is how many moves of each account were appended.
+    *appended* is how many moves of each account were appended. *posts_once*: no worker stood still
+    while it posted, which nobody can undo.
     """
     faults: list[str] = []
     for account, count in appended.items():
@@ -94,6 +99,7 @@ def faults_in(found: Found, *, appended: Mapping[str, int], complete: bool) -> l
         faults += _same(f"{account}: notes", found.noted.get(account, []), numbers[:handled])
         faults += _charge_faults(account, found, count, handled, complete=complete)
         faults += _call_faults(account, found, handled)
+        faults += _post_faults(account, found, handled, posts_once=posts_once)
     keys = Counter(key for calls in found.outside.values() for key in calls)
     faults += [f"idempotency key {key} of {n} events" for key, n in keys.items() if n > 1]
     strangers = {*found.tallies, *found.totals, *found.noted, *found.charged} - appended.keys()
@@ -139,6 +145,15 @@ def _call_faults(account: str, found: Found, handled: int) -> list[str]:
     return faults
 
 
+def _post_faults(account: str, found: Found, handled: int, *, posts_once: bool) -> list[str]:
+    faults: list[str] = []
+    for number in range(POSTED_EVERY, handled + 1, POSTED_EVERY):
+        times = found.posted.get((account, number), 0)
+        if times == 0 or (posts_once and times > 1):
+            faults.append(f"{account}: move {number} was posted {times} times")
+    return faults
+
+
 def _same(what: str, numbers: list[int], expected: list[int]) -> list[str]:
     return [] if numbers == expected else [f"{what} are {numbers}, not {expected}"]
 
@@ -147,10 +162,14 @@ def _moves(row: RowFound | None) -> int:
     return row.moves if row is not None else 0
 
 
-def _calls(outside: Path) -> dict[tuple[str, int], Counter[str]]:
+def _calls(outside: Path) -> tuple[dict[tuple[str, int], Counter[str]], Counter[tuple[str, int]]]:
     calls: dict[tuple[str, int], Counter[str]] = defaultdict(Counter)
+    posted = Counter[tuple[str, int]]()
     text: Any = outside.read_text() if outside.exists() else ""
     for line in text.splitlines():
         account, number, key = line.split()
-        calls[account, int(number)][key] += 1
-    return calls
+        if key == POSTED:
+            posted[account, int(number)] += 1
+        else:
+            calls[account, int(number)][key] += 1
+    return calls, posted

@@ -15,16 +15,28 @@ from headwater import (
     Collection,
     Command,
     Delivery,
+    EffectLedger,
     Event,
+    Happened,
     Mediator,
     Projection,
     ReadModel,
     Repository,
     applies,
 )
+from headwater.subscriptions.effects import UncertainEffect
 
 CHARGED_EVERY: Final = 3
 """One move of so many is charged, by a command with a commit of its own."""
+
+POSTED_EVERY: Final = 5
+"""One move of so many is posted, by the effect ledger."""
+
+POSTED: Final = "posted"
+"""What stands outside in the place of an idempotency key for what was posted."""
+
+POST_SECONDS: Final = 0.3
+"""How long a post may take; for so long a worker that died may still be at it."""
 
 
 FAILS_EVERY: Final = 7
@@ -112,6 +124,14 @@ class Outside(Protocol):
         """Note that it was called for *event* with an idempotency key."""
         ...
 
+    def post(self, event: Moved) -> None:
+        """Do something that must not be done twice."""
+        ...
+
+    def was_posted(self, event: Moved) -> bool:
+        """Return whether that was done for *event*."""
+        ...
+
 
 Moment = Callable[[str, Moved, Delivery], Awaitable[None]]
 """Hears where in the handling of an event the handler is: ``begun``, ``charged``, ``done``."""
@@ -135,12 +155,13 @@ def counting(outside: Outside, moment: Moment) -> BoundedContext:
         bill.charge(command.number)
 
     @survival.subscriber(key=lambda recorded: recorded.payload.account, delayed=DELAYS)
-    async def count(
+    async def count(  # noqa: PLR0917 - one for each kind of effect
         event: Moved,
         delivery: Delivery,
         tallies: Collection[Tally],
         journals: Repository[Journal],
         mediator: Mediator,
+        ledger: EffectLedger,
     ) -> None:
         await moment("begun", event, delivery)
         before = await tallies.get(event.account) or Tally(event.account)
@@ -154,6 +175,8 @@ def counting(outside: Outside, moment: Moment) -> BoundedContext:
         if event.number % CHARGED_EVERY == 0:
             await charge_once(event, delivery, mediator)
             await moment("charged", event, delivery)
+        if event.number % POSTED_EVERY == 0:
+            await post_once(event, outside, ledger)
         chain = linked(before.chain, event.number)
         tallies.put(Tally(event.account, before.moves + 1, chain))
         await moment("done", event, delivery)
@@ -165,3 +188,15 @@ async def charge_once(event: Moved, delivery: Delivery, mediator: Mediator) -> N
     """Send the command that has a commit of its own; its id makes it count once."""
     command = Charge(event.account, event.number)
     await mediator.send(command, id=delivery.idempotency_key, separate=True)
+
+
+async def post_once(event: Moved, outside: Outside, ledger: EffectLedger) -> None:
+    """Post by the ledger; after a crash the world outside knows whether it was done."""
+
+    async def post() -> None:
+        outside.post(event)
+
+    async def has_happened(_effect: UncertainEffect) -> Happened[None] | None:
+        return Happened(None) if outside.was_posted(event) else None
+
+    await ledger.once("post", post, reconcile=has_happened, within=POST_SECONDS)

@@ -93,10 +93,10 @@ class Load:
         found = await look(self.storage, self.outside)
         return sum(calls.total() - 1 for calls in found.outside.values())
 
-    async def faults(self, *, complete: bool = True) -> list[str]:
-        """Return what the checker finds wrong."""
+    async def faults(self, *, complete: bool = True, posts_once: bool = True) -> list[str]:
+        """Return what the checker finds wrong; see `faults_in`."""
         found = await look(self.storage, self.outside)
-        return faults_in(found, appended=self.appended, complete=complete)
+        return faults_in(found, appended=self.appended, complete=complete, posts_once=posts_once)
 
 
 async def until(true: Callable[[], Awaitable[bool]], what: str) -> None:

@@ -15,15 +15,16 @@ import sys
 import time
 from pathlib import Path
 from typing import Final
+from unittest import mock
 from uuid import UUID
 
 import msgspec
 
 from headwater import App, Delivery
-from headwater.subscriptions import fail_points
+from headwater.subscriptions import effect_ledger, fail_points
 from headwater.subscriptions.flow import Workers
 from tests.survival import controls
-from tests.survival.counting import Moved, counting
+from tests.survival.counting import POSTED, Moved, counting
 
 GATE_SECONDS: Final = 0.005
 
@@ -55,11 +56,21 @@ class OutsideFile:
     """Appends a line per call to a file; a line is written whole or not at all."""
 
     def __init__(self, path: str) -> None:
+        self._path = path
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def call(self, event: Moved, key: UUID) -> None:
         """Note that it was called for *event* with an idempotency key."""
         os.write(self._file, f"{event.account} {event.number} {key}\n".encode())
+
+    def post(self, event: Moved) -> None:
+        """Do something that must not be done twice."""
+        os.write(self._file, f"{event.account} {event.number} {POSTED}\n".encode())
+
+    def was_posted(self, event: Moved) -> bool:
+        """Return whether that was done for *event*."""
+        line = f"{event.account} {event.number} {POSTED}"
+        return line in Path(self._path).read_text().splitlines()
 
 
 class Worker:
@@ -130,6 +141,8 @@ def die_at(point: str, times: int) -> None:
 def main(orders: WorkerOrders) -> None:
     """Run a worker as it is told."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(message)s")
+    # All workers of a test are on one machine: their clocks don't differ.
+    mock.patch.object(effect_ledger, "CLOCK_SKEW_SECONDS", 0.0).start()
     for what in orders.off:
         controls.switch_off(what)
     if orders.dies_at is not None:
