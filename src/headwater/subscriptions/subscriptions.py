@@ -144,6 +144,11 @@ class Subscriptions:
             await runner.open()
             runner.start(self._leasing_of(runner))
 
+    @property
+    def leasings(self) -> tuple[Leasing, ...]:
+        """What leases partitions for this process, one for each storage with checkpoints."""
+        return tuple(self._leasings.values())
+
     def status(self) -> tuple[SubscriptionStatus, ...]:
         """Return what is known of each subscription that runs here."""
         return tuple(runner.status() for runner in self._running())

@@ -1,0 +1,265 @@
+"""Lanes: partitions are worked side by side, within limits, and none waits for another."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from headwater.errors import StorageUnavailableError, SubscriptionFailedError
+from headwater.ports.changes import Changes, Committed
+from headwater.ports.storage import Storage
+from headwater.subscriptions import runner
+from headwater.subscriptions.delivery import Delivery
+from headwater.subscriptions.flow import Flow
+from headwater.subscriptions.partitions import InFlight
+from headwater.subscriptions.runner import Runner
+from headwater.subscriptions.subscription import Arrival, partition_of
+from tests.subscriptions.ledger import Booked
+from tests.subscriptions.seeing import Seen
+from tests.subscriptions.workbench import Workbench
+
+SLOW = "slow"
+
+
+def names(count: int, *, apart_from: str, partitions: int = 4) -> list[str]:
+    """Return accounts whose streams are in other partitions than that of *apart_from*."""
+    taken = partition_of(f"ledger-{apart_from}", partitions)
+    found = (f"n{n}" for n in range(10_000))
+    apart = (one for one in found if partition_of(f"ledger-{one}", partitions) != taken)
+    return [next(apart) for _ in range(count)]
+
+
+@pytest.fixture
+def with_flow(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> Callable[[Flow], None]:
+    """Have runners of *bench* work within other limits."""
+
+    def set_flow(flow: Flow) -> None:
+        defaults = {**(Runner.__init__.__kwdefaults__ or {}), "flow": flow}
+        monkeypatch.setattr(Runner.__init__, "__kwdefaults__", defaults)
+
+    return set_flow
+
+
+async def test_a_slow_key_does_not_hold_up_others_however_many_events_wait_behind_it(
+    bench: Workbench, with_flow: Callable[[Flow], None]
+) -> None:
+    with_flow(Flow(in_flight_events=40))
+    release, others_done = asyncio.Event(), asyncio.Event()
+    others, seen = names(3, apart_from=SLOW), list[int]()
+
+    async def handle(arrival: Arrival, _delivery: Delivery) -> None:
+        if arrival.stored.stream_id == f"ledger-{SLOW}":
+            await release.wait()
+        else:
+            seen.append(arrival.stored.position)
+            if len(seen) == 150:
+                others_done.set()
+
+    for _ in range(50):
+        for account in (SLOW, SLOW, *others):
+            await bench.book(account)
+    subscriptions = await bench.start(bench.subscriber(handle, page_events=20))
+
+    async with asyncio.timeout(20):
+        await others_done.wait()
+    status = bench.status("mail")
+    release.set()
+    await subscriptions.settle()
+
+    assert status.position == 0
+    assert len(set(seen)) == 150
+
+
+@pytest.mark.parametrize(("events", "size"), [(7, 10**6), (10**4, 400), (1, 1)])
+async def test_no_more_is_in_flight_than_may_be(
+    bench: Workbench,
+    with_flow: Callable[[Flow], None],
+    monkeypatch: pytest.MonkeyPatch,
+    events: int,
+    size: int,
+) -> None:
+    with_flow(Flow(in_flight_events=events, in_flight_bytes=size))
+    most: list[tuple[int, int]] = []
+    add = InFlight.add
+
+    def noting(flight: InFlight, arrivals: list[Arrival], sizes: list[int]) -> int:
+        added = add(flight, arrivals, sizes)
+        most.append((flight.events, flight.bytes))
+        return added
+
+    monkeypatch.setattr(InFlight, "add", noting)
+    seen = Seen()
+    for n in range(60):
+        await bench.book(f"a{n % 5}")
+    subscriptions = await bench.start(bench.subscriber(seen, page_events=20))
+
+    await subscriptions.settle()
+
+    assert sorted(seen.positions) == list(range(1, 61))
+    assert max(each[0] for each in most) <= events
+    # One event has room, however large it is.
+    assert all(in_bytes <= size or in_events == 1 for in_events, in_bytes in most)
+
+
+async def test_batches_grow_while_they_are_done_fast_and_shrink_when_they_are_not(
+    bench: Workbench, with_flow: Callable[[Flow], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_flow(Flow(batch_seconds=5.0))
+    sizes: list[int] = []
+    commit = bench.storage.commit
+    handled = 0
+
+    async def handle(_arrival: Arrival, _delivery: Delivery) -> None:
+        nonlocal handled
+        handled += 1
+
+    async def noting(changes: Changes) -> Committed:
+        nonlocal handled
+        if changes.checkpoints and handled:
+            sizes.append(handled)
+            handled = 0
+        return await commit(changes)
+
+    for _ in range(10):
+        await bench.append("ledger-a", *(Booked("a", 1) for _ in range(50)))
+    monkeypatch.setattr(bench.storage, "commit", noting)
+    subscriptions = await bench.start(bench.subscriber(handle, partitions=1, page_events=200))
+    await subscriptions.settle()
+
+    assert sizes[:3] == [16, 32, 64]
+    assert sum(sizes) == 500
+
+
+async def test_handlers_that_wait_run_side_by_side_one_of_each_partition(
+    bench: Workbench,
+) -> None:
+    at_work: set[int] = set()
+    all_at_work = asyncio.Event()
+
+    async def handle(arrival: Arrival, _delivery: Delivery) -> None:
+        assert arrival.partition not in at_work
+        at_work.add(arrival.partition)
+        if len(at_work) == 16:
+            all_at_work.set()
+        await all_at_work.wait()
+        at_work.discard(arrival.partition)
+
+    by_partition = {partition_of(f"ledger-{n}", 16): str(n) for n in range(200)}
+    for account in by_partition.values():
+        await bench.book(account)
+    subscriptions = await bench.start(bench.subscriber(handle, partitions=16))
+
+    await subscriptions.settle()
+
+    assert all_at_work.is_set()
+
+
+async def test_a_stop_waits_for_a_handler_in_a_thread_and_acknowledges_nothing_else(
+    bench: Workbench,
+) -> None:
+    entered, release = asyncio.Event(), threading.Event()
+    loop, done = asyncio.get_running_loop(), list[int]()
+
+    def work(position: int) -> None:
+        loop.call_soon_threadsafe(entered.set)
+        release.wait(20)
+        done.append(position)
+
+    async def handle(arrival: Arrival, _delivery: Delivery) -> None:
+        await asyncio.to_thread(work, arrival.stored.position)
+
+    for _ in range(3):
+        await bench.append("ledger-a", *(Booked("a", 1) for _ in range(50)))
+    subscriptions = await bench.start(bench.subscriber(handle, partitions=1))
+    await entered.wait()
+
+    stopping = asyncio.create_task(subscriptions.stop(grace=20))
+    await asyncio.sleep(0)
+    release.set()
+    await stopping
+
+    (checkpoint,) = await bench.checkpoints("mail")
+    assert len(done) == checkpoint.position < 150
+
+
+async def test_a_stop_that_has_no_time_cancels_and_acknowledges_nothing(
+    bench: Workbench,
+) -> None:
+    entered, seen = asyncio.Event(), Seen()
+
+    async def stuck(arrival: Arrival, delivery: Delivery) -> None:
+        await seen(arrival, delivery)
+        entered.set()
+        if arrival.stored.position == 2:
+            await asyncio.Event().wait()
+
+    await bench.append("ledger-a", *(Booked("a", 1) for _ in range(5)))
+    subscriptions = await bench.start(bench.subscriber(stuck))
+    await entered.wait()
+    await subscriptions.stop(grace=0)
+    again = await bench.start(bench.subscriber(seen))
+    await again.settle()
+
+    # All five again: nothing of the batch was acknowledged, its good beginning neither.
+    assert seen.positions[-5:] == [1, 2, 3, 4, 5]
+
+
+async def test_an_event_that_fails_stops_all_lanes_when_they_have_finished_what_they_have_in_hand(
+    bench: Workbench,
+) -> None:
+    other = names(1, apart_from="a")[0]
+    entered, release, done = asyncio.Event(), asyncio.Event(), list[int]()
+
+    async def handle(arrival: Arrival, _delivery: Delivery) -> None:
+        if arrival.stored.stream_id == "ledger-a":
+            await entered.wait()
+            raise RuntimeError("no")
+        entered.set()
+        await release.wait()
+        done.append(arrival.stored.position)
+
+    await bench.book("a")
+    await bench.book(other)
+    subscriptions = await bench.start(bench.subscriber(handle))
+    waiting = asyncio.create_task(subscriptions.settle())
+    await entered.wait()
+    release.set()
+
+    with pytest.raises(SubscriptionFailedError, match="position 1: RuntimeError: no"):
+        await waiting
+
+    assert done == [2]
+    stored = await bench.checkpoints("mail")
+    assert stored[partition_of(f"ledger-{other}", 4)].position == 2
+
+
+async def test_a_lease_that_can_not_be_renewed_ends_work_before_it_ends_for_others(
+    bench: Workbench, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "WAITING_SECONDS", 0.01)
+    seen = Seen()
+    subscriptions = await bench.start(bench.subscriber(seen))
+    await bench.book("a")
+    await subscriptions.settle()
+    (leasing,) = subscriptions.leasings
+    renewed, lease = asyncio.Event(), storage.lease_partitions
+    tried = asyncio.Event()
+
+    async def away(*arguments: Any, **options: Any) -> Any:
+        tried.set()
+        if not renewed.is_set():
+            raise StorageUnavailableError("away")
+        return await lease(*arguments, **options)
+
+    monkeypatch.setattr(storage, "lease_partitions", away)
+    monkeypatch.setattr(leasing, "_valid_until", 0.0)
+    await bench.book("a")
+    await tried.wait()
+    assert seen.positions == [1]
+
+    renewed.set()
+    await subscriptions.settle()
+
+    assert seen.positions == [1, 2]
