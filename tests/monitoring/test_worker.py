@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from headwater.adapters.storage.memory import MemoryStorage
 from headwater.clock import ManualClock
 from headwater.errors import ConfigurationError
 from headwater.monitoring.settings import Monitoring
-from headwater.subscriptions.status import SubscriptionState
+from headwater.subscriptions.flow import Workers
+from headwater.subscriptions.status import HeldCounts, SubscriptionState
 from tests.monitoring.conftest import ask
 
 FREE = Monitoring()
@@ -165,3 +167,32 @@ async def test_a_handler_that_hangs_is_stalled_after_the_limit_and_the_worker_no
     assert "61 s: partition" in str(status.error)
     assert "the handler of event sales.placed of sales.order-1 at position 1" in str(status.error)
     assert after.json["subscriptions"][0]["lag_seconds"] == 61
+
+
+async def test_dead_letters_and_parked_keys_are_told() -> None:
+    async def fail(event: Placed) -> None:
+        raise RuntimeError("no")
+
+    async with app_with(fail, monitoring=FREE, stalled_after=0.1) as app:
+        await append(app)
+        while not (status := app.status()[0]).held.dead:  # noqa: ASYNC110 - it is looked up
+            await asyncio.sleep(0.01)
+        metrics = await ask(app.monitoring_address, "/metrics")
+
+    assert status.held == HeldCounts(dead=1, parked_keys=1)
+    assert not status.healthy
+    assert 'parked_keys{subscription="sales.mail"} 1.0' in metrics.body
+
+
+async def test_partitions_that_another_worker_has_are_told_with_its_name(tmp_path: Path) -> None:
+    shared: dict[str, Any] = {
+        "storage": f"sqlite:///{tmp_path}/log.db?durability=normal",
+        "workers": Workers(lease_seconds=5, renew_seconds=0.1),
+        "stalled_after": 0.1,
+    }
+    async with app_with(**shared) as first, app_with(**shared):
+        while len({*first.status()[0].owners} - {None}) < 2:  # noqa: ASYNC110 - it is looked up
+            await asyncio.sleep(0.01)
+        owners = first.status()[0].owners
+
+    assert max(owners.count(owner) for owner in owners) == len(owners) / 2

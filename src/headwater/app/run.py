@@ -12,7 +12,6 @@ from headwater.errors import ConfigurationError
 from headwater.event_store import EventStore
 from headwater.mediator.mediator import Mediator
 from headwater.mediator.sending import Publisher, Sender
-from headwater.monitoring.stalls import Watched
 from headwater.monitoring.worker import WorkerMonitoring
 from headwater.operations.retention import Pruner, Retention
 from headwater.ports.container import Scope
@@ -90,8 +89,7 @@ class Run:
             await subscriptions.start()
             wiring.projections.follow(subscriptions)
             opened.push_async_callback(wiring.projections.stop)
-            watched = Watched(subscriptions.status, subscriptions.fronts, subscriptions.look)
-            monitoring.watch(watched)
+            monitoring.watch(subscriptions)
             if retention is not None:
                 for storage in storages:
                     pruner = Pruner(storage, retention, clock=around.clock)

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from headwater.clock import Clock
-from headwater.errors import StorageError
+from headwater.errors import HeadwaterError
 from headwater.subscriptions.detachment import context_of_no_message
 from headwater.subscriptions.fronts import Front
 from headwater.subscriptions.status import SubscriptionState, SubscriptionStatus
@@ -20,7 +20,7 @@ LOOKS: Final = 10
 """How often within its limit a subscription is looked at."""
 
 LOOK_SECONDS_MAX: Final = 5.0
-"""How old what is told of partitions that other processes work is at most."""
+"""How old is at most what is told of partitions that other processes work, and of what is held."""
 
 _TROUBLE: Final = -1
 """Stands for the subscription as a whole, among partitions."""
@@ -40,7 +40,7 @@ class _Seen(msgspec.Struct, frozen=True):
 
 class Watched(msgspec.Struct, frozen=True):
     """What is watched: what is known of each subscription, what the partitions of one that this
-    process has are at, and how to find out about those of others."""
+    process has are at, and how to find out what only the storage knows."""
 
     statuses: Callable[[], Iterable[SubscriptionStatus]]
     fronts: Callable[[str], Iterable[Front]]
@@ -85,8 +85,9 @@ class StallWatch:
             try:
                 async with asyncio.timeout(LOOK_SECONDS_MAX):
                     await self._watched.refresh()
-            except (StorageError, TimeoutError) as error:
-                _log.debug("Partitions that others work are not looked at: %r", error)
+            except (HeadwaterError, TimeoutError) as error:
+                # What is told is older then; what is wrong with the storage, others say.
+                _log.debug("Monitoring: what the storage has is not known: %r", error)
             self.look()
             await self._clock.sleep(pause)
 

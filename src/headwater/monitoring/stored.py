@@ -6,11 +6,10 @@ from typing import Final
 import msgspec
 
 from headwater.clock import Clock
+from headwater.monitoring.held import held_counts
 from headwater.monitoring.lag import with_lag
 from headwater.operations.control import CONTROL_ROWS, Control, read_control
-from headwater.operations.dead_letters.deliveries import DELIVERIES, DeliveryState, delivery_of
 from headwater.ports.leases import PartitionState
-from headwater.ports.rows import ROWS_MAX, Comparison, Condition, RowQuery
 from headwater.ports.storage import Storage
 from headwater.subscriptions.status import HeldCounts, SubscriptionState, SubscriptionStatus
 
@@ -42,7 +41,7 @@ async def stored_statuses(
         states = await storage.partition_states(stored.name)
         controlled = CONTROL_ROWS.name in prepared
         control = await _control(storage, stored.name) if controlled else Control()
-        held = await _held(storage, stored.name) if DELIVERIES.name in prepared else HeldCounts()
+        held = await held_counts(storage, stored.name)
         found.append(_status(stored.name, states, control, held, head=head, clock=clock))
     looked = await with_lag(found, log=log, clock=clock)
     return tuple(map(_live_or_not, looked))
@@ -132,25 +131,3 @@ def _standing(status: SubscriptionStatus) -> list[str]:
 async def _control(storage: Storage, name: str) -> Control:
     await storage.prepare_collections([CONTROL_ROWS])
     return await read_control(storage, name)
-
-
-async def _held(storage: Storage, name: str) -> HeldCounts:
-    await storage.prepare_collections([DELIVERIES])
-    of_it = Condition("subscription", Comparison.EQUAL, name)
-
-    async def count(*states: DeliveryState) -> int:
-        among = Condition("state", Comparison.ONE_OF, tuple(state.value for state in states))
-        return await storage.count_rows(DELIVERIES.name, (of_it, among))
-
-    dead = await count(DeliveryState.DEAD)
-    parked: set[str] = set()
-    if dead:
-        is_dead = Condition("state", Comparison.EQUAL, DeliveryState.DEAD.value)
-        rows = await storage.find_rows(DELIVERIES.name, RowQuery((of_it, is_dead), limit=ROWS_MAX))
-        parked = {one.key for one in map(delivery_of, rows) if one.parks}
-    return HeldCounts(
-        await count(DeliveryState.DELAYED, DeliveryState.READY),
-        await count(DeliveryState.WAITING),
-        dead,
-        len(parked),
-    )

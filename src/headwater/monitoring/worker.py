@@ -1,15 +1,19 @@
 """What one worker tells of itself, from before its app opens until all of it is closed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+
+import msgspec
 
 from headwater.clock import Clock
+from headwater.monitoring.held import held_counts
 from headwater.monitoring.lag import with_lag
 from headwater.monitoring.pages import pages_of
 from headwater.monitoring.server import MonitoringServer
 from headwater.monitoring.settings import Monitoring
 from headwater.monitoring.stalls import StallWatch, Watched
 from headwater.ports.log import Log
-from headwater.subscriptions.status import SubscriptionStatus
+from headwater.subscriptions.status import HeldCounts, SubscriptionStatus
+from headwater.subscriptions.subscriptions import Subscriptions
 
 
 class WorkerMonitoring:
@@ -31,6 +35,7 @@ class WorkerMonitoring:
         """
         self._log, self._clock, self._stalled_seconds = log, clock, stalled_seconds
         self._watch: StallWatch | None = None
+        self._held: dict[str, HeldCounts] = {}
         self._server: MonitoringServer | None = None
         if settings is not None:
             pages = pages_of(self._look, app=app)
@@ -50,9 +55,25 @@ class WorkerMonitoring:
         """The host and port that answer; None if there is none."""
         return self._server.address if self._server is not None else None
 
-    def watch(self, watched: Watched) -> None:
-        """Tell of *watched* from now on."""
-        self._watch = StallWatch(watched, limit_seconds=self._stalled_seconds, clock=self._clock)
+    def watch(self, subscriptions: Subscriptions) -> None:
+        """Tell of *subscriptions* from now on."""
+
+        def statuses() -> Iterator[SubscriptionStatus]:
+            for status in subscriptions.status():
+                held = self._held.get(status.name, HeldCounts())
+                yield msgspec.structs.replace(status, held=held)
+
+        async def refresh() -> None:
+            await subscriptions.look()
+            for status in subscriptions.status():
+                target = subscriptions.target_of(status.name)
+                self._held[status.name] = await held_counts(target, status.name)
+
+        self._watch = StallWatch(
+            Watched(statuses, subscriptions.fronts, refresh),
+            limit_seconds=self._stalled_seconds,
+            clock=self._clock,
+        )
         self._watch.start()
 
     def statuses(self) -> tuple[SubscriptionStatus, ...]:

@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 from headwater.clock import Duration, seconds_of
 from headwater.errors import ConfigurationError
 from headwater.ports.log import Log
+from headwater.ports.storage import Storage
 from headwater.subscriptions.flow import DEFAULT_WORKERS, Workers
 from headwater.subscriptions.fronts import Front
 from headwater.subscriptions.leasing import Leasing
@@ -156,6 +157,10 @@ class Subscriptions:
     def fronts(self, name: str) -> Sequence[Front]:
         """Return what the partitions of *name* that this process has are at; see `Front`."""
         return self._named(name).fronts()
+
+    def target_of(self, name: str) -> Storage:
+        """Return the storage of the checkpoints of *name*, and of what it holds."""
+        return self._named(name).target
 
     async def look(self) -> None:
         """Look where partitions stand that other processes work; `status` tells it then.
