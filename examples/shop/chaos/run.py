@@ -22,9 +22,7 @@ from examples.shop.mail.confirmations import CountConfirmations
 from examples.shop.mail.service import CountingMail
 from headwater import App, RefusedError
 from headwater.errors import ParkedKeyError
-from headwater.operations.dead_letters.dead_letters import DeadLetters
-from headwater.operations.dead_letters.deliveries import DeliveryState
-from headwater.operations.dead_letters.selecting import Selection
+from headwater.operations.dead_letters import DeliveryState, Selection
 
 MAIL: Final = "mail.send-confirmation"
 SETTLE_SECONDS: Final = 600.0
@@ -119,7 +117,7 @@ class _Chaos:
         self, app: App, trouble: Trouble, postbox: Postbox, say: Callable[[str], None]
     ) -> None:
         self._app, self._trouble, self._postbox, self._say = app, trouble, postbox, say
-        self._letters = DeadLetters(app.storage, codec=app.catalogue().codec)
+        self._letters = app.dead_letters
         self._books = MailBooks(app, postbox)
 
     async def run(
