@@ -404,10 +404,9 @@ class App:
     def dead_letters(self) -> AppDeadLetters:
         """What could not be delivered: look at it, correct it, try it out, replay or discard it.
 
-        Raises:
-            ConfigurationError: the app is not running.
+        It works while the app runs, in any process, or while its storage was opened otherwise.
         """
-        return AppDeadLetters(self._running().wiring, self._dry_wiring)
+        return AppDeadLetters(self._wired(), self._dry_wiring)
 
     def _dry_wiring(self, replacements: Mapping[Any, Any]) -> Wiring:
         return Wiring(self._contexts, self._surroundings(replacements, DryStorage))

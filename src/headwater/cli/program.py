@@ -7,6 +7,7 @@ import typer
 
 from headwater.cli import (
     database,
+    dlq,
     migrations,
     outbox,
     personal,
@@ -42,6 +43,11 @@ subscriptions.add_to(program)
 staged = typer.Typer(help="Events staged in transactions of users.", no_args_is_help=True)
 outbox.add_to(staged)
 program.add_typer(staged, name="outbox")
+dead_letters = typer.Typer(
+    help="What could not be delivered, and how it is mended.", no_args_is_help=True
+)
+dlq.add_to(dead_letters)
+program.add_typer(dead_letters, name="dlq")
 people = typer.Typer(help="Personal data and its keys.", no_args_is_help=True)
 personal.add_to(people)
 program.add_typer(people, name="personal")

@@ -18,6 +18,7 @@ from headwater.errors import (
     UnknownTypeError,
     WaitTimeoutError,
 )
+from headwater.operations.dead_letters.waiting import HeldUpTo, held_up_to
 from headwater.ports.leases import Share
 from headwater.ports.log import Log
 from headwater.ports.storage import Storage
@@ -225,12 +226,11 @@ class Runner:
             await asyncio.sleep(POLL_SECONDS)
 
     async def _until_nothing_is_held(self, position: int, until: float | None) -> None:
-        while self._session is not None:
-            partitions = tuple(self._session.partitions.values())
-            parked = [key for one in partitions for key in one.failures.parked(position)]
-            if parked:
-                raise ParkedKeyError(self.name, sorted(parked))
-            if not any(one.failures.pending(position) for one in partitions):
+        while True:
+            held = await self._held_up_to(position)
+            if held.parked:
+                raise ParkedKeyError(self.name, held.parked)
+            if not held.pending:
                 return
             now = asyncio.get_running_loop().time()
             if until is not None and now >= until:
@@ -243,6 +243,14 @@ class Runner:
                 )
             await asyncio.sleep(POLL_SECONDS)
             self.progress.check()
+
+    async def _held_up_to(self, position: int) -> HeldUpTo:
+        partitions = tuple(self._session.partitions.values()) if self._session else ()
+        if not self.places.all_ours or not all(one.loaded for one in partitions):
+            return await held_up_to(self.target, self.name, position)
+        parked = {key for one in partitions for key in one.failures.parked(position)}
+        pending = any(one.failures.pending(position) for one in partitions)
+        return HeldUpTo(tuple(sorted(parked)), pending)
 
     # ------------------------------------------------------------------ what is leased
 
