@@ -84,6 +84,20 @@ async def test_a_rate_of_failures_needs_calls_enough_to_be_one(clock: ManualCloc
     assert state_of(breaker) is BreakerState.OPEN
 
 
+@pytest.mark.parametrize(("at", "state"), [(9.9, BreakerState.OPEN), (10, BreakerState.CLOSED)])
+async def test_the_window_of_a_rate_is_its_last_ten_tenths(
+    at: float, state: BreakerState, clock: ManualClock
+) -> None:
+    breaker = CircuitBreaker(FailureRate(1, window=10, calls_min=2), clock=clock)
+    clock.advance(0.9)
+    await failing(breaker, 1)
+
+    clock.advance(at - 0.9)
+    await failing(breaker, 1)
+
+    assert breaker.state is state
+
+
 # ------------------------------------------------------------------------------- half-open
 
 

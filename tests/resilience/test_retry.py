@@ -153,6 +153,8 @@ async def test_the_attempt_is_known_inside_and_forgotten_outside(leaping: Leapin
     async def nested() -> None:
         nonlocal before
         before = current_attempt()
+        await inner.call(Plan("fine"))
+        assert current_attempt() == before
         try:
             await inner.call(work)
         finally:
