@@ -17,9 +17,21 @@ from headwater import (
     Stage,
     UnitOfWork,
 )
-from headwater.errors import ParkedKeyError, RefusedError, SubscriptionFailedError
+from headwater.errors import (
+    ParkedKeyError,
+    RefusedError,
+    SubscriptionFailedError,
+    WiringError,
+)
 from headwater.ports.storage import Storage
-from headwater.resilience import CircuitBreaker, Policy, Retry, Timeout, current_attempt
+from headwater.resilience import (
+    CircuitBreaker,
+    Policy,
+    Retry,
+    RetryHandler,
+    Timeout,
+    current_attempt,
+)
 from headwater.testing import TestApp
 from tests.app.orders import Orders, sales
 from tests.app.shop import OrderPlaced, OrderShipped, OrderTagged, PlaceOrder, ShipOrder
@@ -258,3 +270,58 @@ async def test_a_command_sent_by_a_subscriber_is_of_the_same_attempt(storage: St
 
     assert len(tags) == 1
     assert calls == [1, 1]
+
+
+async def test_a_subscriber_that_is_decorated_or_wrapped_is_under_that_policy(
+    storage: Storage,
+) -> None:
+    context, attempts = sales(projection=False), list[tuple[str, int]]()
+
+    @context.subscriber
+    @AT_ONCE
+    async def decorated(event: OrderPlaced, unit: UnitOfWork, delivery: Delivery) -> None:
+        unit.append("sales.order-9", OrderTagged(event.order_id, "decorated"))
+        attempts.append(("decorated", delivery.attempt))
+        if delivery.attempt < 3:
+            raise MailError
+
+    class Wrapped:
+        async def handle_placed(self, event: OrderPlaced, delivery: Delivery) -> None:
+            attempts.append(("wrapped", delivery.attempt))
+            if delivery.attempt < 2:
+                raise MailError
+
+        async def handle_shipped(self, event: OrderShipped) -> None: ...
+
+    context.subscriber(policy=Policy())(RetryHandler(Wrapped, 2, delay=0))
+
+    async with TestApp(context, storage=storage) as app:
+        await app.send(PlaceOrder(A))
+        await app.settle()
+        tags = await app.recorder.records(OrderTagged)
+
+    assert len(tags) == 1
+    assert sorted(attempts) == [
+        ("decorated", 1),
+        ("decorated", 2),
+        ("decorated", 3),
+        ("wrapped", 1),
+        ("wrapped", 2),
+    ]
+
+
+def test_methods_of_a_subscriber_under_different_policies_are_a_fault() -> None:
+    context = sales()
+
+    @context.subscriber
+    class Mixed:
+        @AT_ONCE
+        async def handle_placed(self, event: OrderPlaced) -> None: ...
+
+        async def handle_shipped(self, event: OrderShipped) -> None: ...
+
+    app = TestApp(context)
+    with pytest.raises(WiringError, match="Mixed has methods under different policies") as told:
+        app.app.check()
+
+    assert "policy=…" in told.value.faults[0].advice

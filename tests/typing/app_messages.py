@@ -1,6 +1,7 @@
 """What mypy and pyright must infer of an app and its contexts; they read it, pytest does not."""
 
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import assert_type
 from uuid import UUID
@@ -8,12 +9,16 @@ from uuid import UUID
 from headwater import (
     Aggregate,
     App,
+    Batching,
     BoundedContext,
     Collection,
     Command,
     Delivery,
+    EffectLedger,
     Event,
     EventStore,
+    Happened,
+    OnFailure,
     Projection,
     Publisher,
     Query,
@@ -22,12 +27,15 @@ from headwater import (
     Recorded,
     Repository,
     Sender,
+    Start,
     UnitOfWork,
     applies,
     where,
 )
 from headwater.adapters.storage.memory import MemoryStorage
 from headwater.mediator import Stream
+from headwater.resilience import CircuitBreaker, Policy, Retry
+from headwater.subscriptions.effects import UncertainEffect
 
 sales = BoundedContext("sales")
 
@@ -149,6 +157,53 @@ class Crm:
     def handle(self, event: Placed) -> None: ...
 
 
+@sales.subscriber(
+    policy=Policy(Retry(), CircuitBreaker()),
+    delayed=(10, timedelta(minutes=1)),
+    on_failure=OnFailure.PARK_EVENT,
+    start=Start.time(datetime(2024, 1, 1, tzinfo=UTC)),
+    categories=[Order, "crm.customer"],
+    tags=("vip",),
+    tenants=["acme"],
+    external=False,
+)
+async def remind(event: Placed, ledger: EffectLedger) -> int:
+    async def pay() -> int:
+        return 3
+
+    async def nothing() -> None: ...
+
+    async def look(effect: UncertainEffect) -> Happened[int] | None:
+        return Happened(3)
+
+    assert_type(await ledger.once("pay", pay, returns=int, reconcile=look), int)
+    await ledger.once("note", nothing, within=timedelta(seconds=3), undone=(OSError,))
+    await ledger.once("pay", pay)  # type: ignore[arg-type]  # its result needs a type
+    return 3
+
+
+@sales.subscriber(batch=Batching(50, wait=0.5))
+async def several(events: list[Recorded[Placed]], deliveries: list[Delivery]) -> int:
+    assert_type(events[0].payload, Placed)
+    return len(deliveries)
+
+
+@sales.handler(policy=Retry())
+async def patient(command: Place) -> UUID:
+    return UUID(int=0)
+
+
+@sales.on(policy=Policy(Retry()), after_commit=True)
+async def hears_patiently(event: Placed) -> None: ...
+
+
+def options_are_checked() -> None:
+    sales.subscriber(policy=Retry)  # type: ignore[call-overload]
+    sales.subscriber(tags=3)  # type: ignore[call-overload]
+    sales.subscriber(retries=3)  # type: ignore[call-overload]
+    sales.handler(policy=3)  # type: ignore[call-overload]
+
+
 @sales.projection
 class Rows(Projection[Row]):
     @applies
@@ -170,6 +225,8 @@ async def what_is_decorated_keeps_its_type(
     assert_type(find(Find(id), limit=2), Row | None)
     assert_type(stream(Find(id)), AsyncIterator[Row | None])
     assert_type(await mail(event, delivery), int)
+    assert_type(await several([event], [delivery]), int)
+    assert_type(await patient(Place("tea")), UUID)
     assert_type(Crm(), Crm)
     assert_type(Rows().placed(Placed(id), None), Row)
     assert_type(Reports, type[Reports])

@@ -47,6 +47,9 @@ def faults_of(registration: SubscriberRegistration, deliverer: Deliverer) -> lis
     if deliverer.takes_lists and Delivery in deliverer.dependencies:
         problem = f"{name} takes a list of events, each with its own delivery, and asks for one."
         found.append((problem, "Ask for list[Delivery]."))
+    if len(deliverer.policies) > 1:
+        problem = f"{name} has methods under different policies, and a subscriber has one."
+        found.append((problem, "Give it by policy=…, or register what needs another apart."))
     site = registration.delivery.site
     return [WiringFault(problem, where=site, advice=advice) for problem, advice in found]
 

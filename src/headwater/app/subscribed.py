@@ -88,7 +88,7 @@ class Subscribed:
         if subscription is None or faults:
             return None
         consumer = self._consumer(subscription, registration, deliverer)
-        policy = registration.delivery.policy
+        [policy] = deliverer.policies
         handling = FailureHandling(
             subscription,
             consumer,
@@ -233,7 +233,7 @@ class Subscribed:
         registration: SubscriberRegistration,
         deliverer: Deliverer,
     ) -> SubscriberConsumer:
-        key_of, policy = _key_of(registration.key), registration.delivery.policy
+        key_of, [policy] = _key_of(registration.key), deliverer.policies
         if subscription.gather is None:
             return SubscriberConsumer(
                 subscription.name, deliverer, units=self._units, key_of=key_of, policy=policy

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from operator import methodcaller
+from types import MethodType
 from typing import Any
 
 from headwater.mediator.injection import (
@@ -20,6 +21,7 @@ from headwater.mediator.scopes import Scopes
 from headwater.mediator.signatures import Kind, function_of
 from headwater.mediator.threads import WorkerThreads
 from headwater.ports.container import RequestScope
+from headwater.resilience.guards import taken_off
 
 AsyncFunction = Callable[..., Coroutine[Any, Any, Any]]
 Give = Callable[[], Any]
@@ -43,7 +45,11 @@ def build(
     if plan.owner is not None:
         owner = _Arguments([Bound("self", plan.owner, False)], constants, scopes)
         if owner.constant:
-            function = getattr(owner.now()[0], function.__name__)
+            made = owner.now()[0]
+            method = getattr(made, function.__name__)
+            # Its guards are taken off: they are the plan's policy.
+            guards, _ = taken_off(getattr(method, "__func__", method))
+            function = MethodType(function, made) if guards else method
         else:
             return owner.put_first(arguments.added_to(_awaitable(function, plan, threads)))
     return arguments.added_to(_awaitable(function, plan, threads))

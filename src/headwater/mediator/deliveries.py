@@ -9,6 +9,7 @@ from headwater.errors import HandlerNotFoundError
 from headwater.mediator.injection import CallPlan
 from headwater.mediator.matching import stands_for
 from headwater.mediator.scopes import Call
+from headwater.resilience import Guard
 
 
 class DeliveryPlan(msgspec.Struct, frozen=True, eq=False):
@@ -64,6 +65,11 @@ class Deliverer:
     def takes_lists(self) -> bool:
         """Whether it takes a list of events, by `hand_over_list`, instead of one at a time."""
         return any(plan.many for plan in self._plans)
+
+    @property
+    def policies(self) -> tuple[Guard | None, ...]:
+        """What stands around attempts, each once: one for all, unless methods were decorated."""
+        return tuple({id(plan.call.policy): plan.call.policy for plan in self._plans}.values())
 
     @property
     def dependencies(self) -> frozenset[Any]:

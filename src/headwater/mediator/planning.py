@@ -1,7 +1,7 @@
 """Planning: what one registration says, read and compiled to call plans."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -21,7 +21,8 @@ from headwater.mediator.registrations import (
     Strategy,
 )
 from headwater.mediator.signatures import Kind, Signature, name_of, read_signature, where_of
-from headwater.resilience import Guard
+from headwater.resilience import Guard, Policy
+from headwater.resilience.guards import taken_off
 
 
 class ListenerPlan(msgspec.Struct, frozen=True, eq=False):
@@ -46,6 +47,7 @@ class Planner:
         self._injector = injector
         self._faults = faults
         self._sequence = 0
+        self._policies: dict[tuple[int, ...], Policy] = {}
 
     def handler(
         self, registration: HandlerRegistration
@@ -171,14 +173,26 @@ class Planner:
         inline: bool = False,
         policy: Guard | None = None,
     ) -> CallPlan | None:
+        if policy is not None:
+            wrong = wrong_policy(policy, signature)
+            if wrong is not None:
+                self.fault(signature, *wrong)
+                return None
+        # What it was decorated with is a policy too: each attempt in a unit of work of its own.
+        guards, inner = taken_off(signature.target)
+        signature = msgspec.structs.replace(signature, target=inner)
         plan = self._injector.plan(signature, self._faults, owner=owner, inline=inline)
-        if policy is None:
-            return plan
-        wrong = wrong_policy(policy, signature)
-        if wrong is not None:
-            self.fault(signature, *wrong)
+        if plan is None:
             return None
-        return msgspec.structs.replace(plan, policy=policy) if plan is not None else None
+        around = (policy, *guards) if policy is not None else guards
+        return msgspec.structs.replace(plan, policy=self._policy(around)) if around else plan
+
+    def _policy(self, guards: Sequence[Guard]) -> Guard:
+        """Return *guards* as one; the same again for several methods of a handler."""
+        if len(guards) == 1:
+            return guards[0]
+        key = tuple(id(guard) for guard in guards)
+        return self._policies.setdefault(key, Policy(*guards))
 
     def _signatures(
         self, target: Any, site: str, messages: tuple[type, ...] = ()

@@ -11,6 +11,8 @@ from headwater.errors import ConfigurationError
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_GUARD: Final = "__headwater_guard__"
+
 COROUTINE: Final[type] = CoroutineType
 """What an ``async def`` returns; anything else is looked at more closely."""
 
@@ -55,7 +57,26 @@ class Decorating:
         async def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
             return await call(function, *args, **kwargs)
 
-        return guarded
+        return remembered(guarded, cast("Guard", self), function)
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def remembered(guarded: F, guard: Guard, function: Callable[..., Any]) -> F:
+    """Return *guarded*, which is *function* under *guard*, so that `taken_off` knows that."""
+    # With itself, for whoever wraps it takes over its attributes.
+    setattr(guarded, _GUARD, (guarded, guard, function))
+    return guarded
+
+
+def taken_off(function: Callable[..., Any]) -> tuple[tuple[Guard, ...], Callable[..., Any]]:
+    """Return the guards that *function* was decorated with, outermost first, and what is inside."""
+    guards: list[Guard] = []
+    while (found := getattr(function, _GUARD, None)) is not None and found[0] is function:
+        _, guard, function = found
+        guards.append(guard)
+    return tuple(guards), function
 
 
 def check_async(function: object, guard: str) -> None:

@@ -10,7 +10,7 @@ from headwater.errors import ConfigurationError
 from headwater.resilience.bulkhead import Bulkhead
 from headwater.resilience.circuit_breaker import CircuitBreaker
 from headwater.resilience.fallback import Fallback
-from headwater.resilience.guards import Guard, check_async, name_of
+from headwater.resilience.guards import Guard, check_async, name_of, remembered
 from headwater.resilience.policy import Policy
 from headwater.resilience.rate_limit import RateLimit
 from headwater.resilience.retry import Retry
@@ -96,7 +96,7 @@ def _under(guard: Guard, method: Callable[..., Any], wrapper: str) -> Callable[.
     async def guarded(*args: Any, **kwargs: Any) -> Any:
         return await call(method, *args, **kwargs)
 
-    return guarded
+    return remembered(guarded, guard, method)
 
 
 def _check_any(methods: dict[str, Any], inner: object, wrapper: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final, ParamSpec, TypeVar, cast
 from headwater.errors import ConfigurationError
 from headwater.resilience import blocks
 from headwater.resilience.circuit_breaker import CircuitBreaker
-from headwater.resilience.guards import COROUTINE, Decorating, Guard, check_awaitable
+from headwater.resilience.guards import COROUTINE, Decorating, Guard, check_awaitable, remembered
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -103,7 +103,7 @@ class Policy(Decorating):
         async def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
             return cast("T", await first(*called, *args, **kwargs))
 
-        return guarded
+        return remembered(guarded, self, function)
 
 
 def _flat(guard: Guard) -> tuple[Guard, ...]:
