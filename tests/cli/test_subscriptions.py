@@ -71,7 +71,9 @@ def test_subscriptions_of_a_storage_are_listed_without_an_app(shop: Shop) -> Non
 def test_a_rebuild_deletes_the_rows_and_begins_again(shop: Shop) -> None:
     asyncio.run(run_some(shop))
 
-    ran = shop.run("--json", "projection", "rebuild", "sales.summaries", *APP, "--yes")
+    ran = shop.run(
+        "--json", "projection", "rebuild", "--in-place", "sales.summaries", *APP, "--yes"
+    )
 
     assert (ran.code, ran.object["rows_deleted"], ran.object["head"]) == (0, 2, 5)
     assert asyncio.run(rows_and_checkpoints(shop)) == (0, [0, 0])
@@ -80,7 +82,7 @@ def test_a_rebuild_deletes_the_rows_and_begins_again(shop: Shop) -> None:
 def test_a_rebuild_wants_a_confirmation(shop: Shop) -> None:
     asyncio.run(run_some(shop))
 
-    ran = shop.run("projection", "rebuild", "sales.summaries", *APP)
+    ran = shop.run("projection", "rebuild", "--in-place", "sales.summaries", *APP)
 
     assert ran.code == 3
     assert asyncio.run(rows_and_checkpoints(shop)) == (2, [4, 0])
@@ -90,8 +92,10 @@ def test_without_an_app_the_collection_is_named(shop: Shop) -> None:
     asyncio.run(run_some(shop))
     reports = ("--storage", "sqlite:///reports.db", "--yes")
 
-    unnamed = shop.run("projection", "rebuild", "sales.summaries", *reports)
-    done = shop.run("projection", "rebuild", "sales.summaries", "--collection", ROWS, *reports)
+    unnamed = shop.run("projection", "rebuild", "--in-place", "sales.summaries", *reports)
+    done = shop.run(
+        "projection", "rebuild", "--in-place", "sales.summaries", "--collection", ROWS, *reports
+    )
 
     assert (unnamed.code, done.code) == (2, 0)
     assert "collections" in unnamed.err
@@ -101,8 +105,8 @@ def test_without_an_app_the_collection_is_named(shop: Shop) -> None:
 def test_what_the_app_does_not_have_and_a_subscriber_are_refused(shop: Shop) -> None:
     asyncio.run(run_some(shop))
 
-    unknown = shop.run("projection", "rebuild", "sales.sumaries", *APP, "--yes")
-    subscriber = shop.run("projection", "rebuild", "sales.send-mail", *APP, "--yes")
+    unknown = shop.run("projection", "rebuild", "--in-place", "sales.sumaries", *APP, "--yes")
+    subscriber = shop.run("projection", "rebuild", "--in-place", "sales.send-mail", *APP, "--yes")
 
     assert (unknown.code, subscriber.code) == (2, 2)
     assert "sales.summaries" in unknown.err
@@ -113,7 +117,14 @@ def test_a_mistyped_collection_is_refused_and_nothing_begins_again(shop: Shop) -
     asyncio.run(run_some(shop))
 
     ran = shop.run(
-        "projection", "rebuild", "sales.summaries", *APP, "--collection", "sales_sumary", "--yes"
+        "projection",
+        "rebuild",
+        "--in-place",
+        "sales.summaries",
+        *APP,
+        "--collection",
+        "sales_sumary",
+        "--yes",
     )
 
     assert (ran.code, ROWS in ran.err) == (2, True)
@@ -125,7 +136,9 @@ def test_rows_that_were_dropped_by_hand_are_built_again(shop: Shop) -> None:
     with closing(sqlite3.connect("reports.db")) as connection, connection:
         connection.execute("DELETE FROM headwater_collections")
 
-    ran = shop.run("--json", "projection", "rebuild", "sales.summaries", *APP, "--yes")
+    ran = shop.run(
+        "--json", "projection", "rebuild", "--in-place", "sales.summaries", *APP, "--yes"
+    )
 
     assert (ran.code, ran.object["rows_deleted"]) == (0, 0)
     assert ran.object["collections"] == ""
@@ -144,7 +157,7 @@ class MoreSummaries(Projection[Summary]):
 
 def shop() -> App:"""
     (shop.folder / "clishop.py").write_text(code.replace("def shop() -> App:", another))
-    command = ("projection", "rebuild", "sales.summaries", *APP, "--yes")
+    command = ("projection", "rebuild", "--in-place", "sales.summaries", *APP, "--yes")
 
     unnamed = shop.run(*command)
     named = shop.run(*command, "--collection", ROWS)

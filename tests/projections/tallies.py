@@ -6,6 +6,10 @@ from typing import Any
 from headwater import App, BoundedContext, Event, Projection, ReadModel, applies
 from headwater.ports.storage import Storage
 from headwater.streams import ExpectedVersion
+from headwater.subscriptions.flow import Workers
+
+WORKERS = Workers(lease_seconds=2.0, renew_seconds=0.2)
+"""What a killed worker had is free soon."""
 
 
 class Counted(Event, context="tally"):
@@ -73,7 +77,7 @@ def app_of(
     context.register(Counted, Forgot)
     databases: Mapping[str, str | Storage] = {} if database is None else {"rows": database}
     context.projection(database="rows" if database is not None else None)(projection)
-    app = App("counting", storage=storage, databases=databases, **options)
+    app = App("counting", storage=storage, databases=databases, workers=WORKERS, **options)
     app.include(context)
     return app
 

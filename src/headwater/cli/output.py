@@ -117,21 +117,9 @@ class Output:
             yield operations_progress.no_progress
             return
         # Most commands show none, and should start at once.
-        from rich.progress import (  # noqa: PLC0415
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-        )
+        from headwater.cli.progress_bar import progress_bar  # noqa: PLC0415
 
-        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-        with Progress(*columns, TimeElapsedColumn(), console=self._err, transient=True) as bar:
-            task = bar.add_task(what, total=None)
-
-            def show(done: int, total: int) -> None:
-                bar.update(task, completed=done, total=total)
-
+        with progress_bar(self._err, what) as show:
             yield show
 
 

@@ -11,6 +11,7 @@ from headwater.cli import (
     migrations,
     outbox,
     personal,
+    projections,
     schema,
     status,
     stream_changes,
@@ -40,6 +41,9 @@ database.add_to(db)
 program.add_typer(db, name="db")
 status.add_to(program)
 subscriptions.add_to(program)
+projection = typer.Typer(help="Rows computed from the log.", no_args_is_help=True)
+projections.add_to(projection)
+program.add_typer(projection, name="projection")
 staged = typer.Typer(help="Events staged in transactions of users.", no_args_is_help=True)
 outbox.add_to(staged)
 program.add_typer(staged, name="outbox")

@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 
 from headwater.cli.outcome import masked
 from headwater.cli.running import Place
+from headwater.operations.projections.generations import all_generations
 from headwater.operations.recovering import Consumer
 from headwater.ports.storage import Storage
 
@@ -28,7 +29,20 @@ async def opened_storages(
             await database.open()
             opened.push_async_callback(database.close)
             found.append((name, database, loaded.consumers(database)))
+    found = [(label, each, await _by_generation(each, known)) for label, each, known in found]
     for url in urls:
         database = await opened.enter_async_context(Place(url, None).opened())
         found.append((masked(url), database, {}))
     return found
+
+
+async def _by_generation(
+    storage: Storage, consumers: Mapping[str, Consumer]
+) -> Mapping[str, Consumer]:
+    """Return *consumers* with each projection as its generations, where it has some."""
+    known = dict(consumers)
+    for one in await all_generations(storage):
+        if known.pop(one.projection, None) is not None:
+            for generation in one.generations:
+                known[generation.subscription] = Consumer(generation.collection)
+    return known
