@@ -183,7 +183,7 @@ async def test_a_new_subscription_that_begins_now_soon_knows_which_event_that_is
     subscriptions = await bench.start(bench.subscriber(Seen(), start=Start.end()))
     async with asyncio.timeout(20):
         while bench.status("mail").state is not SubscriptionState.LIVE:
-            await asyncio.sleep(0)
+            await storage.head()
 
     await subscriptions.stop()
 

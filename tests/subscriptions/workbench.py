@@ -110,5 +110,9 @@ class Workbench:
         found = {each.name: each.checkpoints for each in await self.target.subscriptions()}
         return list(found[name])
 
+    async def positions(self, name: str) -> list[int]:
+        """Return where the partitions of a subscription stand."""
+        return [checkpoint.position for checkpoint in await self.checkpoints(name)]
+
     async def balance(self, account: str) -> Balance | None:
         return await self.units.new().collection(Balance).get(account)

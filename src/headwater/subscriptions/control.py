@@ -77,6 +77,11 @@ class ControlRow:
             )
 
     @property
+    def admits(self) -> bool:
+        """Whether this worker may work, if only up to `Control.stop_at`."""
+        return not self.missing and self.stored.waits_for is None
+
+    @property
     def lacks(self) -> str | None:
         """Which types a worker that may not work waits for, and the way out; None: it may."""
         if not self.missing:

@@ -71,8 +71,6 @@ class Reader:
             SubscriptionFailedError: an event can't be decoded, and nobody knows whose it is; what
                 comes before it is done.
         """
-        if self.stop_at is not None:
-            await self._verify_stop(self.stop_at)
         while True:
             self._changed.clear()
             at = self._next()
@@ -82,6 +80,8 @@ class Reader:
             page = await self._cursor.read(at, self._place.subscription.wanted, limit=self._limit())
             reach("page-read")
             self._place.condition.head = page.head
+            if self.stop_at is not None and page.scanned_to >= self.stop_at > 0:
+                self._stop_id = await self._id_at(self.stop_at)
             failure = self._deal(at, page)
             reach("events-dealt")
             if failure is not None:
@@ -164,12 +164,10 @@ class Reader:
             news.cancel()
             changed.cancel()
 
-    async def _verify_stop(self, position: int) -> None:
-        """Look which event stands where all partitions are to stop."""
-        if position:
-            page = await self._log.read_log(after=position - 1, where=WHOLE_LOG, limit=1)
-            if page.events and page.events[0].position == position:
-                self._stop_id = page.events[0].id
+    async def _id_at(self, position: int) -> bytes | None:
+        """Return the id of the event at *position*, None if it was erased."""
+        page = await self._log.read_log(after=position - 1, where=WHOLE_LOG, limit=1)
+        return next((one.id for one in page.events if one.position == position), None)
 
     # ------------------------------------------------------------------------- dealing
 

@@ -89,7 +89,7 @@ class Runner:
         self.subscription, self.target = subscription, target
         self.progress = Progress(subscription.name)
         self._consumer, self._codec, self._clock = consumer, codec, clock
-        self._log, self._flow = log, flow
+        self._log, self.flow = log, flow
         self._failures = failures or (lambda _charge: StopOnFailure())
         self._condition = Condition(subscription.name, self.progress, log)
         self.places = Places(subscription, self.progress, log=log, target=target, codec=codec)
@@ -385,7 +385,9 @@ class Runner:
     async def _work(self, leasing: Leasing, share: Share) -> None:
         # Read after it was leased: if something has changed in between, the tokens count no more.
         _, self._condition.head = await self.places.load()
-        flight = InFlight(self._flow)
+        if not self.places.control.admits:
+            return
+        flight = InFlight(self.flow)
 
         def advanced() -> None:
             if self.places.update():

@@ -137,7 +137,7 @@ class Session:
         control = self._place.control
         stop_at, guards = control.stored.stop_at, control.guards
         await control.load()
-        if control.lacks or control.stored.waits_for or control.stored.stop_at != stop_at:
+        if not control.admits or control.stored.stop_at != stop_at:
             # What is still committed here was read under the row as it was, and is refused.
             control.guards = guards
             self.end(give_up=True)
