@@ -37,6 +37,7 @@ from headwater.messages import (
     message,
 )
 from headwater.metadata import MessageContext, Recorded, current_context, message_context
+from headwater.monitoring.settings import Monitoring
 from headwater.operations.retention import Retention
 from headwater.projections.projection import Projection
 from headwater.resilience import (
@@ -90,6 +91,7 @@ __all__ = [
     "Mediator",
     "Message",
     "MessageContext",
+    "Monitoring",
     "Next",
     "Notification",
     "OnFailure",
