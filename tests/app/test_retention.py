@@ -10,6 +10,7 @@ from headwater.app import App
 from headwater.clock import ManualClock
 from headwater.operations.retention import Retention
 from headwater.ports.changes import Changes, NewReceipt
+from headwater.subscriptions.effect_ledger import EffectLedger
 from headwater.testing.conformance.builders import id_bytes
 
 
@@ -37,3 +38,25 @@ async def test_an_app_forgets_old_receipts_only_if_it_has_a_retention(
         there = [await one.receipt("mail", id) is not None for one in (log, database)]
 
     assert there == [not forgets] * 2
+
+
+async def test_an_app_forgets_old_effects_with_its_receipts(clock: ManualClock) -> None:
+    done = list[str]()
+
+    async def note() -> None:
+        done.append("done")
+
+    app = App("shop", clock=clock, retention=Retention(timedelta(days=2), every=timedelta(days=1)))
+    async with app:
+        ledger = await app.get(EffectLedger)
+        for _ in range(2):
+            await ledger.once("note", note, key="1")
+        for _ in range(3):
+            for _ in range(20):
+                await asyncio.sleep(0)
+            clock.advance(timedelta(days=1))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        await ledger.once("note", note, key="1")
+
+    assert len(done) == 2

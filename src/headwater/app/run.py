@@ -92,7 +92,9 @@ class Run:
             monitoring.watch(subscriptions)
             if retention is not None:
                 for storage in storages:
-                    pruner = Pruner(storage, retention, clock=around.clock)
+                    # Effects are kept with the log.
+                    also = wiring.effect_ledger.prune_used if storage is storages[0] else None
+                    pruner = Pruner(storage, retention, clock=around.clock, also=also)
                     opened.push_async_callback(pruner.stop)
                     pruner.start()
             return cls(wiring, subscriptions, monitoring, opened.pop_all())

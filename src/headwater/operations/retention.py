@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from datetime import timedelta
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -27,7 +28,8 @@ class Retention(msgspec.Struct, frozen=True):
     """How long repeats are recognised, and how what is older goes.
 
     `deduplication_window`: for so long after it was written stays the receipt of a message that
-    was handled, and the id of an event that was erased. What comes again within it is recognised;
+    was handled, an effect of an `EffectLedger`, and the id of an event that was erased. What comes
+    again within it is recognised;
     past it a repeat counts as new. It must be longer than anybody may take to send something
     again: retries of clients, messages in brokers, restored backups of senders.
     `every`: how long an app waits between two looks. `batch`: how many of each kind go in one
@@ -75,10 +77,21 @@ async def prune(storage: Storage, retention: Retention, *, clock: Clock) -> Prun
 
 
 class Pruner:
-    """Prunes a storage every so often, in a task of its own, until it is stopped."""
+    """Prunes a storage every so often, in a task of its own, until it is stopped.
 
-    def __init__(self, storage: Storage, retention: Retention, *, clock: Clock) -> None:
+    *also* forgets whatever else is older than the time that it is given.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        retention: Retention,
+        *,
+        clock: Clock,
+        also: Callable[[datetime], Awaitable[object]] | None = None,
+    ) -> None:
         self._storage, self._retention, self._clock = storage, retention, clock
+        self._also = also
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -97,6 +110,8 @@ class Pruner:
         while True:
             try:
                 gone = await prune(self._storage, self._retention, clock=self._clock)
+                if self._also is not None:
+                    await self._also(self._clock.now() - self._retention.deduplication_window)
             except StorageError as error:
                 _log.warning("Old receipts could not be removed, and are later: %s", error)
             except Exception:  # noqa: BLE001 - told with its traceback, and tried again

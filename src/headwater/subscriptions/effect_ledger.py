@@ -167,6 +167,11 @@ class EffectLedger:
         """
         return await self._effects.prune(before=before)
 
+    async def prune_used(self, before: datetime) -> None:
+        """Do what `prune` does, if this process has used the ledger at all."""
+        if self._effects.used:
+            await self._effects.prune(before=before)
+
     # ------------------------------------------------------------------------- internals
 
     async def _outcome(self, call: EffectCall) -> "Happened[Any] | _Wait":

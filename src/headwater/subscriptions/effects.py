@@ -115,6 +115,11 @@ class Effects:
         rows = await self._storage.find_rows(EFFECTS.name, query)
         return [KnownEffect(effect_of(row), row.version) for row in rows]
 
+    @property
+    def used(self) -> bool:
+        """Whether this process has looked at any effect."""
+        return self._prepared
+
     async def prune(self, *, before: datetime) -> int:
         """Forget the effects that are done and were begun before *before*; return how many."""
         await self._prepare()
