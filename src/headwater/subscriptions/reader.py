@@ -203,7 +203,8 @@ class Reader:
         arrivals: list[Arrival] = []
         preceding: StoredEvent | None = None
         consumer, subscription = self._place.consumer, self._place.subscription
-        read, key_of, by_stream = self._codec.read, consumer.key_of, consumer.keyed_by_stream
+        read = self._place.overrides.reading(self._codec.read)
+        key_of, by_stream = consumer.key_of, consumer.keyed_by_stream
         takes, partitions, stop_at = subscription.takes, self._count, self.stop_at
         events: Sequence[StoredEvent] = page.events
         if stop_at is not None and page.scanned_to > stop_at:

@@ -27,6 +27,7 @@ from headwater.subscriptions.condition import Condition
 from headwater.subscriptions.control import is_of_control_row
 from headwater.subscriptions.detachment import context_of_no_message
 from headwater.subscriptions.failure import Charge, Failures
+from headwater.subscriptions.failures.overrides import Overrides
 from headwater.subscriptions.faults import PASSING
 from headwater.subscriptions.flow import DEFAULT_FLOW, Flow
 from headwater.subscriptions.fronts import Front, fronts_of
@@ -91,6 +92,7 @@ class Runner:
         self._consumer, self._codec, self._clock = consumer, codec, clock
         self._log, self.flow = log, flow
         self._failures = failures or (lambda _charge: StopOnFailure())
+        self._overrides = Overrides(subscription.name, target)
         self._condition = Condition(subscription.name, self.progress, log)
         self.places = Places(subscription, self.progress, log=log, target=target, codec=codec)
         self._leasing: Leasing | None = None
@@ -387,6 +389,7 @@ class Runner:
         _, self._condition.head = await self.places.load()
         if not self.places.control.admits:
             return
+        await self._overrides.load()
         flight = InFlight(self.flow)
 
         def advanced() -> None:
@@ -410,6 +413,7 @@ class Runner:
             advanced,
             self.places.look,
             control_changed,
+            self._overrides,
         )
         session = Session(
             place,

@@ -10,6 +10,7 @@ from headwater.ports.storage import Storage
 from headwater.subscriptions.condition import Condition
 from headwater.subscriptions.control import ControlRow
 from headwater.subscriptions.failure import Stop
+from headwater.subscriptions.failures.overrides import Overrides
 from headwater.subscriptions.leasing import Leasing
 from headwater.subscriptions.partitions import InFlight
 from headwater.subscriptions.progress import Progress
@@ -21,7 +22,7 @@ class Workplace(msgspec.Struct, frozen=True):
 
     `advanced` is to be called whenever a partition has come further, or has room again; `look`
     looks where partitions stand that other processes work; `control_changed` is to be called after
-    a commit was refused because of the control row.
+    a commit was refused because of the control row. `overrides` are read in the place of events.
     """
 
     subscription: Subscription
@@ -36,6 +37,7 @@ class Workplace(msgspec.Struct, frozen=True):
     advanced: Callable[[], None]
     look: Callable[[], Awaitable[None]]
     control_changed: Callable[[], Awaitable[None]]
+    overrides: Overrides
 
     def failure(self, arrival: Arrival, error: Exception) -> SubscriptionFailedError:
         """Return what the subscription stops with because *arrival* failed with *error*."""

@@ -1,7 +1,7 @@
 """The overrides of a subscription: payloads that were corrected, in the place of stored ones."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from msgspec.structs import replace
 
@@ -18,6 +18,10 @@ from headwater.ports.storage import Storage
 
 PAGE_ROWS: Final = 1000
 """How many overrides are read at a time."""
+
+
+Read = Callable[[StoredEvent], Sequence[tuple[StoredEvent, Any]]]
+"""Decodes a stored event: `EventCodec.read`."""
 
 
 class Overrides:
@@ -66,9 +70,6 @@ class Overrides:
             self._by_position[stored.position] = override
         return self.applied(stored)
 
-    def __bool__(self) -> bool:
-        return bool(self._by_position)
-
     def applied(self, stored: StoredEvent) -> StoredEvent:
         """Return what the subscription reads in the place of *stored*: mostly, that."""
         override = self._by_position.get(stored.position)
@@ -81,9 +82,9 @@ class Overrides:
             data=override.data,
         )
 
-    def all_applied(self, page: Sequence[StoredEvent]) -> Sequence[StoredEvent]:
-        """Return what the subscription reads in the place of *page*."""
-        return [self.applied(stored) for stored in page] if self._by_position else page
+    def reading(self, read: Read) -> Read:
+        """Return what reads as *read* does, and overrides in the place of what they override."""
+        return (lambda stored: read(self.applied(stored))) if self._by_position else read
 
     async def _prepare(self) -> None:
         if not self._prepared:
