@@ -1,8 +1,11 @@
-"""How fast a projection catches up: one row change per event, on SQLite the bare limit beside it.
+"""How fast a projection is built: one row change per event, on SQLite the bare limit beside it.
 
     python -m benchmarks.projections                # median of 5
-    python -m benchmarks.projections --events 200000 --repeats 3
+    python -m benchmarks.projections --events 1000000 --repeats 1
     python -m benchmarks.projections --postgres     # PostgreSQL too, on a server made for it
+
+First it catches up from the beginning of the log; then it is rebuilt beside its live rows; and what
+it costs readers to look which rows are live, next to reads of a table that never moves.
 
 The limit reads the log with plain sqlite3, decodes with msgspec, calls the same pure function,
 and upserts the same rows in transactions of the same size, in one thread and with no checkpoint.
@@ -15,6 +18,7 @@ import sqlite3
 import statistics
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
 
@@ -28,8 +32,10 @@ from headwater.app.storages import storage_of
 from headwater.clock import SystemClock
 from headwater.ids import new_id
 from headwater.ports.changes import Append, Changes, NewEvent
+from headwater.ports.rows import RowQuery
 from headwater.ports.storage import Storage
 from headwater.streams import ExpectedVersion
+from headwater.unit_of_work.row_type import RowType
 
 bench = BoundedContext("bench")
 KEYS = 5000
@@ -81,14 +87,55 @@ async def fill(storage: Storage, events: int) -> None:
     await storage.close()
 
 
-async def catch_up(storage: str, events: int) -> float:
-    """Return events per second from the start of an app until its projection has caught up."""
+async def catch_up(storage: str, events: int) -> tuple[float, float]:
+    """Return events per second from the start of an app until its projection has caught up, and
+    then from the beginning of a rebuild until that has."""
     app = App("bench", storage=storage)
     app.include(bench)
     started = time.perf_counter()
     async with app:
         await app.wait_for(SalesByProduct, events, timeout=300)
-        return events / (time.perf_counter() - started)
+        caught_up, started = time.perf_counter() - started, time.perf_counter()
+        await app.projections.rebuild(SalesByProduct)
+        await app.projections.wait(SalesByProduct, timeout=300)
+        return events / caught_up, events / (time.perf_counter() - started)
+
+
+async def reads(storage: str, times: int = 2000) -> tuple[float, float]:
+    """Return what `get` and `find` cost, as parts of the same reads of a table that never moves."""
+    app = App("bench", storage=storage)
+    app.include(bench)
+    async with app, app.event_store.unit_of_work() as unit:
+        rows = unit.collection(Sales)
+        type_ = RowType(Sales, context="bench", codec=app.catalogue().codec)
+        type_ = type_.in_collection(
+            (await app.projections.live("bench.sales-by-product")).collection
+        )
+        query = RowQuery(limit=100)
+
+        async def get() -> None:
+            await rows.get("p7")
+
+        async def bare_get() -> None:
+            type_.decode((await app.storage.get_rows(type_.name, ("p7",)))["p7"])
+
+        async def find() -> None:
+            await rows.find(limit=100)
+
+        async def bare_find() -> None:
+            [type_.decode(row) for row in await app.storage.find_rows(type_.name, query)]
+
+        async def seconds(read: Callable[[], Awaitable[None]]) -> float:
+            started = time.perf_counter()
+            for _ in range(times):
+                await read()
+            return time.perf_counter() - started
+
+        taken = {
+            read: min([await seconds(read) for _ in range(3)])
+            for read in (get, bare_get, find, bare_find)
+        }
+    return taken[get] / taken[bare_get], taken[find] / taken[bare_find]
 
 
 def limit(path: Path, events: int) -> float:
@@ -128,7 +175,7 @@ def limit(path: Path, events: int) -> float:
     return events / seconds
 
 
-async def on_postgres(url: str, events: int) -> float:
+async def on_postgres(url: str, events: int) -> tuple[float, float]:
     """Return events per second on a schema of its own in the database at *url*."""
     schema = f"bench_{new_id().hex}"
     storage = f"{url}?schema={schema}&auto_migrate=true"
@@ -153,24 +200,35 @@ def main() -> None:
         asyncio.run(fill(SqliteStorage(filled), options.events))
         ours: list[float] = []
         bare: list[float] = []
+        beside: list[float] = []
+        costs = (0.0, 0.0)
         for n in range(options.repeats):
             for name, results in (("ours", ours), ("bare", bare)):
                 path = folder / f"{name}-{n}.db"
                 shutil.copy(filled, path)
                 if name == "ours":
-                    results.append(asyncio.run(catch_up(f"sqlite:///{path}", options.events)))
+                    rates = asyncio.run(catch_up(f"sqlite:///{path}", options.events))
+                    results.append(rates[0])
+                    beside.append(rates[1])
+                    costs = asyncio.run(reads(f"sqlite:///{path}"))
                 else:
                     results.append(limit(path, options.events))
                 path.unlink()
         print(f"projection catch-up  {statistics.median(ours):>10,.0f} events/s")
         print(f"the same by hand     {statistics.median(bare):>10,.0f} events/s")
         print(f"ratio                {statistics.median(ours) / statistics.median(bare):>10.2f}")
+        print(f"rebuild beside       {statistics.median(beside):>10,.0f} events/s")
+        print(f"a get costs          {costs[0]:>10.2f} of one that never moves")
+        print(f"a find of 100 costs  {costs[1]:>10.2f}")
         if options.postgres:
             with server_at(None) as url:
-                rates = [
+                found = [
                     asyncio.run(on_postgres(url, options.events)) for _ in range(options.repeats)
                 ]
-            print(f"on PostgreSQL        {statistics.median(rates):>10,.0f} events/s")
+            for name, rates_of in zip(
+                ("on PostgreSQL", "rebuild beside"), zip(*found, strict=True), strict=True
+            ):
+                print(f"{name:<20} {statistics.median(rates_of):>10,.0f} events/s")
     finally:
         shutil.rmtree(folder)
 
