@@ -35,10 +35,10 @@ class WorkerOrders(msgspec.Struct, frozen=True):
     `outside`: the file that stands for the world outside. `lease_seconds`: of its leases.
     `off`: what is switched off in it (`controls`). `handler_ms_max`: handlers take random
     times up to it. `at`: what happens at a moment, by its name ``<moment>:<account>:<number>``:
-    ``kill`` is a SIGKILL to itself; ``hold`` lets this handler wait for ever; ``block`` stands
-    still with the whole process, after ``<moment>…`` was made in `gates`, until the file
-    ``go`` is there. Each happens once: a file in `gates` remembers it. `dies_at`: a fail point,
-    and how often it is reached before the worker is killed there.
+    ``kill`` is a SIGKILL to itself, ``poison`` one each time; ``hold`` lets this handler wait for
+    ever; ``block`` stands still with the whole process until the file ``go`` is in `gates`. All
+    but poison happens once: a file in `gates`, of the moment's name, tells it. `dies_at`: a fail
+    point, and how often it is reached before the worker is killed there.
     """
 
     url: str
@@ -97,7 +97,9 @@ class Worker:
     async def _moment(self, name: str, event: Moved, _delivery: Delivery) -> None:
         moment = f"{name}:{event.account}:{event.number}"
         what = self._orders.at.get(moment)
-        if what is not None and self._first(moment):
+        if what == "poison":
+            die()
+        elif what is not None and self._first(moment):
             await self._happen(what)
         elif name == "begun" and self._orders.handler_ms_max:
             await asyncio.sleep(self._chance.uniform(0, self._orders.handler_ms_max) / 1000)

@@ -78,8 +78,8 @@ def _numbers(one: SubscriptionStatus) -> Iterator[tuple[str, str, str, float]]:
     if one.lag_seconds is not None:
         text = "How long the oldest event that is not done has waited."
         yield "gauge", "lag_seconds", text, one.lag_seconds
-    own = len([owner for owner in one.owners if owner is not None])
-    yield "gauge", "partitions_owned", "Partitions that this worker has.", own
+    owned = len([owner for owner in one.owners if owner is not None])
+    yield "gauge", "partitions_owned", "Partitions that some worker has.", owned
     yield "gauge", "delayed", "Deliveries that are tried again by themselves.", one.held.delayed
     yield "gauge", "dead_letters", "Deliveries that wait for an operator.", one.held.dead
     yield "gauge", "waiting", "Deliveries that wait for one of their key.", one.held.waiting
