@@ -9,6 +9,7 @@ from typing import Final
 
 FAIL_POINTS: Final = (
     "partitions-leased",
+    "held-loaded",
     "page-read",
     "events-dealt",
     "batch-taken",
@@ -16,6 +17,8 @@ FAIL_POINTS: Final = (
     "effect-done",
     "batch-worked",
     "event-held",
+    "redelivery-taken",
+    "redelivery-worked",
     "idle-stored",
     "partitions-released",
 )

@@ -11,6 +11,7 @@ from headwater.operations.dead_letters.deliveries import (
 from headwater.operations.dead_letters.suspects import suspect_gone, suspect_row
 from headwater.ports.changes import RowChange
 from headwater.ports.leases import Checkpoint, Lease
+from headwater.subscriptions.fail_points import reach
 from headwater.subscriptions.failure import Charge, Hold, Resolution, Stop, Suspend, Work
 from headwater.subscriptions.failures.crash_watch import DIED_ALONE_MAX, CrashWatch
 from headwater.subscriptions.failures.held_keys import Held, HeldKeys, waiting
@@ -49,6 +50,7 @@ class PartitionFailures:
         self._begin(lease)
         self._keys.take(await self._keeping.held())
         self._watch.begin(lease, await self._keeping.suspect())
+        reach("held-loaded")
         self._means.suspension.end_turn(self)
         self._means.join(self)
 

@@ -17,6 +17,7 @@ from headwater.operations.dead_letters.suspects import suspect_gone, suspect_row
 from headwater.ports.changes import RowChange
 from headwater.ports.leases import Checkpoint
 from headwater.ports.rows import ROWS_MAX, Comparison, Condition, RowQuery
+from headwater.subscriptions.fail_points import reach
 from headwater.subscriptions.failure import Charge, Stop, Suspend, Work
 from headwater.subscriptions.failures.crash_watch import DIED_ALONE_MAX, CrashWatch
 from headwater.subscriptions.failures.held_keys import Held, HeldKeys
@@ -228,7 +229,9 @@ class Retrying:
             token=self._keeping.token,
             settles=(delivery_gone(held.id), *self._settling.row_of(following), *beside),
         )
+        reach("redelivery-taken")
         outcome = await work(batch)
+        reach("redelivery-worked")
         if isinstance(outcome, Worked):
             if outcome.failure is None:
                 self._settling.settled(held, following)
