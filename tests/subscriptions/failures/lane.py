@@ -1,6 +1,6 @@
 """A lane as small as can be: works the events of one partition, and does what `Failures` say."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 
 import msgspec
@@ -16,6 +16,7 @@ from headwater.ports.storage import Storage
 from headwater.resilience.circuit_breaker import CircuitBreaker
 from headwater.serialization.codec import EventCodec
 from headwater.serialization.registry import TypeRegistry
+from headwater.serialization.upcasting import Upcaster
 from headwater.streams import ExpectedVersion
 from headwater.subscriptions.failure import Charge, Hold, Resolution, Stop, Suspend
 from headwater.subscriptions.failures.handling import FailureHandling
@@ -96,10 +97,11 @@ class Lane:
         partition: int = 0,
         partitions: int = 1,
         batch_events: int = 10,
+        upcasters: Iterable[Upcaster] = (),
     ) -> None:
         registry = TypeRegistry()
         registry.register(Sent)
-        self.codec = EventCodec(registry)
+        self.codec = EventCodec(registry, upcasters=upcasters)
         self.storage, self.clock, self.worker = storage, clock, worker
         self.partition, self.partitions = partition, partitions
         self.consumer = consumer or Consumer()
@@ -284,9 +286,13 @@ async def prepared(storage: Storage) -> None:
 async def send(storage: Storage, *sent: tuple[str, int]) -> None:
     """Append an event for each key and number."""
     for key, number in sent:
-        data = _encode({"key": key, "number": number})
-        event = new_event("mail.sent", data)
-        await storage.commit(Changes((Append(f"box-{key}", ExpectedVersion.any(), (event,)),)))
+        await append(storage, f"box-{key}", "mail.sent", {"key": key, "number": number})
+
+
+async def append(storage: Storage, stream: str, type: str, data: dict[str, object]) -> None:
+    """Append an event of *data* to *stream*."""
+    event = new_event(type, _encode(data))
+    await storage.commit(Changes((Append(stream, ExpectedVersion.any(), (event,)),)))
 
 
 async def effects(storage: Storage) -> list[tuple[str, int]]:

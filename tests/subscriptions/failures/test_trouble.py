@@ -3,6 +3,7 @@
 import json
 
 import msgspec
+import pytest
 
 from headwater.operations.dead_letters.deliveries import (
     DeliveryState,
@@ -94,10 +95,9 @@ def test_causes_that_go_in_a_circle_come_to_an_end() -> None:
 
 
 def test_errors_of_other_libraries_have_their_place_there() -> None:
-    try:
+    with pytest.raises(ValueError, match="property name") as caught:
         json.loads("{")
-    except ValueError as error:
-        trouble = trouble_of(error)
+    trouble = trouble_of(caught.value)
 
     assert trouble.place.startswith("json/decoder.py:")
     assert len(trouble.place) <= PLACE_CHARS_MAX

@@ -107,14 +107,14 @@ class DeadLetters(HeldDeliveries):
         _check_told(author, "an author")
         _check_told(reason, "a reason")
         event = await event_at(self._log, held.position)
-        if event is None or event.id.hex() != held.event_id:
+        if event is None or not held.is_of(event.id):
             raise DeliveryNotHeldError(held.id, "its event was erased")
         correction = correction_of(event, data, self._codec)
         now = self._now()
         override = PayloadOverride(
             base_name(held.subscription),
             held.position,
-            held.event_id,
+            event.id.hex(),
             correction.type,
             correction.schema_version,
             correction.data,

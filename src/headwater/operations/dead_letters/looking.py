@@ -84,7 +84,7 @@ class HeldDeliveries:
         """
         held = await self.held(id)
         event = await event_at(self._log, held.position)
-        if event is not None and event.id.hex() != held.event_id:
+        if event is not None and not held.is_of(event.id):
             event = None
         request = (await self._storage.get_rows(REQUESTS.name, (id,))).get(id)
         behind = Selection(held.subscription, held.key, states=frozenset((DeliveryState.WAITING,)))

@@ -6,6 +6,7 @@ import msgspec
 from msgspec.structs import replace
 
 from headwater.errors import UnknownTypeError
+from headwater.operations.dead_letters.deliveries import same_event
 from headwater.ports.log import WHOLE_LOG, Log, StoredEvent
 from headwater.serialization.codec import EventCodec
 from headwater.subscriptions.failures.held_keys import Held
@@ -73,7 +74,7 @@ class Redelivery:
         if not page.events:
             return None
         (stored,) = page.events
-        same = stored.position == held.position and stored.id.hex() == held.event_id
+        same = stored.position == held.position and same_event(stored.id, held.event_id)
         return stored if same else None
 
     def _arrivals(self, stored: StoredEvent, held: Held, partition: int) -> Again:
