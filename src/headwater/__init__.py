@@ -55,6 +55,7 @@ from headwater.subscriptions.batching import Batching
 from headwater.subscriptions.delivery import Delivery
 from headwater.subscriptions.effect_calls import Happened
 from headwater.subscriptions.effect_ledger import EffectLedger
+from headwater.subscriptions.effects import UncertainEffect
 from headwater.subscriptions.failures.policy import OnFailure
 from headwater.subscriptions.flow import Workers
 from headwater.subscriptions.start import Start
@@ -120,6 +121,7 @@ __all__ = [
     "Subject",
     "SystemClock",
     "Timeout",
+    "UncertainEffect",
     "UnitOfWork",
     "Value",
     "Workers",
