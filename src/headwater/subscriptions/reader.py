@@ -70,6 +70,7 @@ class Reader:
             LogRewoundError: the log is another than the one that was read.
             SubscriptionFailedError: an event can't be decoded, and nobody knows whose it is; what
                 comes before it is done.
+            RowConflictError: so it is, and the control row has changed.
         """
         while True:
             self._changed.clear()
@@ -86,6 +87,8 @@ class Reader:
             reach("events-dealt")
             if failure is not None:
                 await self._drained()
+                # The whole list of what newer code wants tells more than the first of it.
+                await self._place.control.check_unchanged()
                 raise failure
             if page.scanned_to < page.head:
                 self._place.condition.work(SubscriptionState.CATCHING_UP)
@@ -215,7 +218,7 @@ class Reader:
                 for part, payload in read(stored):
                     if not takes or part.type in takes:
                         arrivals.append(arrival := Arrival(part, payload))
-                        arrival.preceding = preceding
+                        arrival.preceding, arrival.event_id = preceding, stored.id
                         arrival.key = key = key_of(arrival)
                         arrival.partition = partition_of(key, partitions)
             except Exception as error:  # noqa: BLE001 - told after what comes before it

@@ -91,7 +91,7 @@ class Runner:
         self.progress = Progress(subscription.name)
         self._consumer, self._codec, self._clock = consumer, codec, clock
         self._log, self.flow = log, flow
-        self._failures = failures or (lambda _charge: StopOnFailure())
+        self.failures = failures or (lambda _charge: StopOnFailure())
         self._overrides = Overrides(subscription.name, target)
         self._condition = Condition(subscription.name, self.progress, log)
         self.places = Places(subscription, self.progress, log=log, target=target, codec=codec)
@@ -422,7 +422,7 @@ class Runner:
             log=self._log,
             codec=self._codec,
             cursor=self.places.cursor,
-            failures=self._failures,
+            failures=self.failures,
         )
         if self._pause.ended:
             return
