@@ -246,3 +246,24 @@ async def test_an_app_takes_settings(cellar: Cellar, caplog: pytest.LogCaptureFi
 def test_settings_that_do_not_fit_are_refused(settings: PersonalDataSettings, problem: str) -> None:
     with pytest.raises(ConfigurationError, match=problem):
         App("shop", personal_data=settings)
+
+
+async def test_personal_rows_are_built_beside_compared_and_forgotten_in_every_generation(
+    cellar: Cellar,
+) -> None:
+    async with app_in(cellar) as app:
+        await app.send(Register("ada", EMAIL))
+        await app.send(Register("bob", "bob@example.org"))
+        await app.settle()
+        await app.projections.rebuild(CustomerCards)
+        await app.projections.wait(CustomerCards)
+
+        done = await app.projections.switch(CustomerCards)
+
+        assert done.meeting.differences is not None
+        assert (done.meeting.differences.same, done.meeting.differences.equal) == (2, True)
+        async with app.event_store.unit_of_work() as unit:
+            card = await unit.collection(CustomerCard).get("ada")
+        assert card is not None
+        assert card.email == EMAIL
+    assert EMAIL.encode() not in cellar.bytes_of_storage()
