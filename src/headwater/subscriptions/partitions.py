@@ -170,13 +170,13 @@ class Partition:
             arrivals = [one for one in arrivals if one.stored.position <= after]
             if not hand:
                 return None
-        last = hand[-1].stored
+        last = hand[-1]
         return Batch(
             self._subscription,
             self.number,
             arrivals,
             before=self.stored,
-            scanned_to=Checkpoint(last.position, last.id) if queue else self.dealt_to,
+            scanned_to=Checkpoint(last.stored.position, last.event_id) if queue else self.dealt_to,
             guards=guards,
             token=self.token,
             held=held,

@@ -52,12 +52,14 @@ class Arrival:
     Several that were made of one event have its position, and follow on one another.
     `preceding` is what stands before it on its page as it is stored, whoever that is for.
     `attempts` is how often it was tried before, as far as that is stored.
+    `event_id` is the id of the event as it is stored; a part of it has another one.
     `fault` is why it could not be decoded, None if it could; no consumer sees one that could not.
     """
 
     __slots__ = (
         "_recorded",
         "attempts",
+        "event_id",
         "fault",
         "key",
         "partition",
@@ -70,6 +72,7 @@ class Arrival:
         self, stored: StoredEvent, payload: object, fault: Exception | None = None
     ) -> None:
         self.stored, self.payload, self.fault = stored, payload, fault
+        self.event_id = stored.id
         self.key, self.partition, self.attempts = "", 0, 0
         self.preceding: StoredEvent | None = None
         self._recorded: Recorded[Any] | None = None

@@ -203,6 +203,7 @@ class Lane:
         found: list[Arrival] = []
         for part, payload in self.codec.read(self.handling.overrides.applied(stored)):
             arrival = Arrival(part, payload)
+            arrival.event_id = stored.id
             arrival.key = self.consumer.key_of(arrival)
             if partition_of(arrival.key, self.partitions) == self.partition:
                 found.append(arrival)
@@ -240,8 +241,7 @@ class Lane:
             await self._hold(arrivals, resolution)
 
     async def _hold(self, arrivals: Sequence[Arrival], hold: Hold) -> None:
-        last = arrivals[-1].stored
-        to = Checkpoint(last.position, last.id)
+        to = Checkpoint(arrivals[-1].stored.position, arrivals[-1].event_id)
         batch = Batch(
             NAME,
             self.partition,

@@ -16,7 +16,6 @@ ATTEMPTS_KEPT_MAX: Final = 20
 """How many of its last attempts a held delivery remembers."""
 
 _DIGEST_BYTES: Final = 10
-_TIME_BYTES: Final = 6
 
 
 class DeliveryState(Enum):
@@ -78,8 +77,9 @@ class HeldDelivery(msgspec.Struct, frozen=True, omit_defaults=True):
         return delivery_id(self.subscription, self.key, self.position)
 
     def is_of(self, event_id: bytes) -> bool:
-        """Return whether the event with this id is the one that is delivered, or a part of it."""
-        return same_event(event_id, self.event_id)
+        """Return whether the event with this id is the one that is delivered, or a part of which
+        is."""
+        return event_id.hex() == self.event_id
 
     @property
     def group(self) -> str:
@@ -100,14 +100,6 @@ DELIVERIES: Final = CollectionSpec(
     ),
 )
 """The collection of all of them; a row's key is `HeldDelivery.id`."""
-
-
-def same_event(event_id: bytes, held_id: str) -> bool:
-    """Return whether *held_id*, in hex, is the id of the event *event_id* or of a part of it.
-
-    What upcasters make of an event has ids of its own, which begin as that of the event does.
-    """
-    return event_id[:_TIME_BYTES].hex() == held_id[: 2 * _TIME_BYTES]
 
 
 def key_id(subscription: str, key: str) -> str:

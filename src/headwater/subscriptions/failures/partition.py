@@ -101,7 +101,7 @@ class PartitionFailures:
             self._means.name,
             arrival.key,
             position=stored.position,
-            event_id=stored.id,
+            event_id=arrival.event_id,
             stream=stored.stream_id,
             type=stored.type,
             now=self._means.now(),

@@ -27,7 +27,7 @@ def begun(
         subscription,
         arrival.key,
         stored.position,
-        stored.id.hex(),
+        arrival.event_id.hex(),
         stored.stream_id,
         stored.type,
         DeliveryState.READY,

@@ -6,7 +6,6 @@ import msgspec
 from msgspec.structs import replace
 
 from headwater.errors import UnknownTypeError
-from headwater.operations.dead_letters.deliveries import same_event
 from headwater.ports.log import WHOLE_LOG, Log, StoredEvent
 from headwater.serialization.codec import EventCodec
 from headwater.subscriptions.failures.held_keys import Held
@@ -74,7 +73,7 @@ class Redelivery:
         if not page.events:
             return None
         (stored,) = page.events
-        same = stored.position == held.position and same_event(stored.id, held.event_id)
+        same = stored.position == held.position and stored.id.hex() == held.event_id
         return stored if same else None
 
     def _arrivals(self, stored: StoredEvent, held: Held, partition: int) -> Again:
@@ -87,6 +86,7 @@ class Redelivery:
         found: list[Arrival] = []
         for part, payload in parts:
             arrival = Arrival(part, payload)
+            arrival.event_id = stored.id
             arrival.key = self._consumer.key_of(arrival)
             # A correction may lead to another key; it is still this delivery that is handed over.
             if arrival.key == held.key or len(parts) == 1:
