@@ -3,7 +3,7 @@
 import asyncio
 import random
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headwater.adapters.storage.memory import MemoryStorage
@@ -89,7 +89,7 @@ class Trouble:
         return made
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32))
 def test_per_key_the_effects_of_all_events_are_there_once_and_in_order(seed: int) -> None:
     assert asyncio.run(Trouble(seed).run()) == []

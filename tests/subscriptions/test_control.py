@@ -96,10 +96,11 @@ async def test_every_partition_is_worked_exactly_up_to_where_it_is_told_to_stop(
     make = bench.projection(page_events=7) if together else trailing(bench, page_events=7)
     name = "balances" if together else "mail"
     subscriptions = await bench.start(await make)
-    for n in range(40):
+    for n in range(20):
         await bench.book(f"a{n % 7}")
-        if n == 20:
-            at = await stop_at(storage, name, 30, by="ada")
+    at = await stop_at(storage, name, 30, by="ada")
+    for n in range(20):
+        await bench.book(f"a{n % 7}")
     await drained(storage, name, at, seconds=20)
     positions = await bench.positions(name)
     events = (await storage.read_log()).events

@@ -8,6 +8,7 @@ import pytest
 from headwater.errors import ParkedKeyError, SubscriptionFailedError, WaitTimeoutError
 from headwater.ports.storage import Storage
 from headwater.subscriptions import session
+from headwater.subscriptions.failure import Charge
 from headwater.subscriptions.runner import Runner
 from headwater.subscriptions.stop_on_failure import StopOnFailure
 from headwater.subscriptions.subscriptions import Subscriptions
@@ -77,7 +78,11 @@ async def holding(bench: Workbench) -> Holding:
 
 async def started(bench: Workbench, holding: Holding) -> Subscriptions:
     runner: Runner = bench.subscriber(Seen(), partitions=1)
-    runner.failures = lambda _charge: holding
+
+    def failures(_charge: Charge) -> Holding:
+        return holding
+
+    runner.failures = failures
     await bench.book("a")
     return await bench.start(runner)
 

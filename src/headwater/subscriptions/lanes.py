@@ -4,25 +4,21 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Final
 
 from headwater.errors import (
-    CheckpointConflictError,
-    LeaseLostError,
     RowConflictError,
-    UnknownTypeError,
 )
-from headwater.ports.changes import Changes
-from headwater.ports.leases import Checkpoint
 from headwater.subscriptions.control import is_of_control_row
 from headwater.subscriptions.fail_points import reach
-from headwater.subscriptions.failure import Hold, Resolution, Stop, Suspend
+from headwater.subscriptions.failure import Stop, Suspend
 from headwater.subscriptions.faults import PASSING, lies_in_an_event
 from headwater.subscriptions.gathering import Gathering
 from headwater.subscriptions.partitions import Partition
-from headwater.subscriptions.subscription import Arrival, Batch, HeldBack, Outcome, Worked
+from headwater.subscriptions.settling import Settling
+from headwater.subscriptions.subscription import Arrival, Batch, Outcome, Worked
 from headwater.subscriptions.workplace import Workplace
-from headwater.unit_of_work.advance import Advance
 
 BATCH_EVENTS_FIRST: Final = 16
 """How many events the first batch of a partition has at most."""
@@ -35,6 +31,7 @@ class Lane:
 
     def __init__(self, place: Workplace, *, together: bool) -> None:
         self._place, self._together = place, together
+        self._settling = Settling(place)
         self.partitions: list[Partition] = []
         self._ends_of_pages: deque[tuple[int, int]] = deque()
         self._events_max = min(place.flight.flow.batch_events, place.subscription.page_events)
@@ -111,17 +108,28 @@ class Lane:
         if not ready:
             self._ends_of_pages.clear()
             return worked
-        if not self._place.leasing.valid:
-            await self._place.leasing.until_valid()
         for partition in ready:
             await partition.failures.ready()
-        self.busy = True
-        try:
-            await self._work(ready)
-        finally:
-            self.busy = False
-            self._place.advanced()
+        async with self._alone(ready):
+            if not self._place.leasing.valid:
+                await self._place.leasing.until_valid()
+            self.busy = True
+            try:
+                await self._work(ready)
+            finally:
+                self.busy = False
+                self._place.advanced()
         return True
+
+    def _alone(self, partitions: Sequence[Partition]) -> AbstractAsyncContextManager[None]:
+        """Wait until no other event is tried alone in this process, if one is to be now.
+
+        Else a worker that dies over one event would have died over whatever is slow beside it,
+        again and again.
+        """
+        if any(one.failures.alone for one in partitions):
+            return self._place.leasing.alone
+        return nullcontext()
 
     async def _rest(self) -> None:
         """Wait for something to do."""
@@ -179,7 +187,7 @@ class Lane:
         events = sum(len(batch.arrivals) for _, batch in batches)
         self._adapt(events, time.monotonic() - begun)
         for partition, arrivals, error in sorted(failed, key=_position_of):
-            await self._settle(partition, arrivals, error)
+            await self._settling.settle(partition, arrivals, error)
 
     def _upto(self) -> int | None:
         """Return the end of the pages that are worked now, as many as one batch may hold."""
@@ -208,14 +216,14 @@ class Lane:
         shared = self._together and any(batch.arrivals for _, batch in batches)
         for partition, batch in batches:
             if not batch.arrivals and not shared:
-                await self._commit(batch.advance(Worked(0)))
+                await self._settling.commit(batch.advance(Worked(0)))
                 partition.stored = batch.reached(Worked(0))
             elif partition.failures.alone:
                 resolution = await partition.failures.before_alone(batch)
                 if resolution is None:
                     handed.append((partition, batch))
                 else:
-                    await self._carry_out(partition, batch.arrivals, resolution)
+                    await self._settling.carry_out(partition, batch.arrivals, resolution)
             else:
                 handed.append((partition, batch))
         return handed
@@ -273,80 +281,12 @@ class Lane:
                     failed[partition.number] = each
         return list(failed.values())
 
-    # ------------------------------------------------------------------------ failures
-
-    async def _settle(
-        self, partition: Partition, arrivals: Sequence[Arrival], error: Exception
-    ) -> None:
-        """Do with an event that failed what its partition's `Failures` say."""
-        # Lay nothing to an event that another worker has done meanwhile: its effects may be what
-        # made ours fail.
-        await self._check_still_ours(partition)
-        if isinstance(error, UnknownTypeError):
-            raise self._place.failure(arrivals[0], error)
-        resolution = await partition.failures.resolve(arrivals, error)
-        await self._carry_out(partition, arrivals, resolution)
-
-    async def _carry_out(
-        self,
-        partition: Partition,
-        arrivals: Sequence[Arrival],
-        resolution: Resolution,
-    ) -> None:
-        if isinstance(resolution, Stop):
-            raise self._place.failure(arrivals[0], resolution.error)
-        if isinstance(resolution, Suspend):
-            self._place.condition.suspend(resolution.why)
-            return
-        await self._hold(partition, arrivals, resolution)
-
-    async def _hold(self, partition: Partition, arrivals: Sequence[Arrival], hold: Hold) -> None:
-        """Commit what keeps the event together with the move past it."""
-        last = arrivals[-1].stored
-        batch = Batch(
-            self._place.subscription.name,
-            partition.number,
-            (),
-            before=partition.stored,
-            scanned_to=Checkpoint(last.position, last.id),
-            guards=self._place.control.guards,
-            token=partition.token,
-            held=(HeldBack(last.position, hold.rows),),
-        )
-        try:
-            await self._commit(batch.advance(Worked(0)))
-        except BaseException:
-            partition.loaded = False
-            raise
-        reach("event-held")
-        partition.stored = batch.reached(Worked(0))
-        partition.settle()
-        partition.pass_over()
-
-    async def _commit(self, advance: Advance) -> None:
-        await self._place.target.commit(
-            Changes(guards=advance.guards, rows=advance.rows, checkpoints=advance.checkpoints)
-        )
-
-    async def _check_still_ours(self, partition: Partition) -> None:
-        name = self._place.subscription.name
-        states = await self._place.target.partition_states(name)
-        state = next((one for one in states if one.partition == partition.number), None)
-        if state is None or state.token != partition.token:
-            raise LeaseLostError(name, partition.number)
-        expected, actual = partition.stored.position, state.checkpoint.position
-        if expected != actual:
-            raise CheckpointConflictError(name, partition.number, expected=expected, actual=actual)
-        await self._place.control.check_unchanged()
+    # ---------------------------------------------------------------------- what is due
 
     async def _work_due(self, partition: Partition) -> bool:
         """Redeliver what is due, and carry out what operators ask for; return whether it was."""
         due_at, clock = partition.failures.due_at, self._place.clock
         if due_at is None or due_at > clock.monotonic():
-            return False
-        if not self._place.leasing.valid:
-            await self._place.leasing.until_valid()
-        if partition.leaving or partition.storing:
             return False
 
         async def work(batch: Batch) -> Outcome:
@@ -356,13 +296,18 @@ class Lane:
                 return Worked(list(batch.arrivals).index(arrivals[0]), error)
             return Worked(len(batch.arrivals))
 
-        self.busy = partition.storing = True
-        try:
-            resolution = await partition.failures.work_due(partition.stored, work)
-            partition.blocked = None
-        finally:
-            self.busy = partition.storing = False
-            self._place.advanced()
+        async with self._alone((partition,)):
+            if not self._place.leasing.valid:
+                await self._place.leasing.until_valid()
+            if partition.leaving or partition.storing:
+                return False
+            self.busy = partition.storing = True
+            try:
+                resolution = await partition.failures.work_due(partition.stored, work)
+                partition.blocked = None
+            finally:
+                self.busy = partition.storing = False
+                self._place.advanced()
         if isinstance(resolution, Suspend):
             self._place.condition.suspend(resolution.why)
         elif isinstance(resolution, Stop):

@@ -70,6 +70,8 @@ class Leasing:
         self._task: asyncio.Task[None] | None = None
         self._soon = asyncio.Event()
         self._one = asyncio.Lock()
+        self.alone = asyncio.Lock()
+        """Held while one event is tried alone, so that it is to blame if the worker dies."""
         self._renewed = asyncio.Event()
 
     @property

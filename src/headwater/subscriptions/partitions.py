@@ -3,6 +3,8 @@
 from collections import deque
 from collections.abc import Sequence
 
+import msgspec
+
 from headwater.errors import HeldLimitError
 from headwater.ports.changes import RowGuard
 from headwater.ports.leases import Checkpoint, Lease
@@ -147,6 +149,8 @@ class Partition:
             self.queue.extend(arrivals if count == len(arrivals) else arrivals[:count])
             last = self.queue[-1]
             self._last = last.stored
+            if last.event_id != last.stored.id:  # A part of it.
+                self._last = msgspec.structs.replace(last.stored, id=last.event_id)
         return count
 
     def take(self, limit: int, *, upto: int | None, guards: tuple[RowGuard, ...]) -> Batch | None:

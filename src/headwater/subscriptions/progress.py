@@ -14,7 +14,7 @@ class Progress:
     """
 
     def __init__(self, subscription: str) -> None:
-        self._subscription = subscription
+        self.subscription = subscription
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = count()
         self._failure: SubscriptionFailedError | None = None
@@ -78,7 +78,7 @@ class Progress:
             self.check()
         except TimeoutError as error:
             raise WaitTimeoutError(
-                self._subscription,
+                self.subscription,
                 target=position,
                 reached=self.position,
                 seconds=seconds or 0.0,

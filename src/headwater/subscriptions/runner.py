@@ -12,13 +12,9 @@ from headwater.errors import (
     ConfigurationError,
     ConflictError,
     LeaseLostError,
-    ParkedKeyError,
-    StorageError,
     SubscriptionFailedError,
     UnknownTypeError,
-    WaitTimeoutError,
 )
-from headwater.operations.dead_letters.waiting import HeldUpTo, held_up_to
 from headwater.ports.leases import Share
 from headwater.ports.log import Log
 from headwater.ports.storage import Storage
@@ -40,10 +36,8 @@ from headwater.subscriptions.session import Session
 from headwater.subscriptions.status import SubscriptionState, SubscriptionStatus
 from headwater.subscriptions.stop_on_failure import StopOnFailure
 from headwater.subscriptions.subscription import Consumer, Subscription
+from headwater.subscriptions.waiting import wait_for
 from headwater.subscriptions.workplace import Workplace
-
-POLL_SECONDS: Final = 0.03
-"""How often whoever waits looks at what others do."""
 
 WAITING_SECONDS: Final = 1.0
 """How often a runner looks whether it still has to wait for a worker that knows more."""
@@ -91,7 +85,7 @@ class Runner:
         self.progress = Progress(subscription.name)
         self._consumer, self._codec, self._clock = consumer, codec, clock
         self._log, self.flow = log, flow
-        self.failures = failures or (lambda _charge: StopOnFailure())
+        self.failures: Callable[[Charge], Failures] = failures or _stopping
         self._overrides = Overrides(subscription.name, target)
         self._condition = Condition(subscription.name, self.progress, log)
         self.places = Places(subscription, self.progress, log=log, target=target, codec=codec)
@@ -198,61 +192,13 @@ class Runner:
     async def wait_for(self, position: int, *, seconds: float | None) -> None:
         """Return when every partition's stored checkpoint has reached *position*.
 
-        Whoever works them; those of other processes are looked at every `POLL_SECONDS`.
-
         Raises:
             SubscriptionFailedError: the subscription stopped before it.
             ParkedKeyError: a key is parked behind a dead letter at or before it.
             WaitTimeoutError: it was not reached within *seconds*, or something that was delayed
                 is still to be tried again.
         """
-        until = None if seconds is None else asyncio.get_running_loop().time() + seconds
-        polling = asyncio.create_task(self._poll())
-        try:
-            await self.progress.wait_for(position, seconds=seconds)
-            await self._until_nothing_is_held(position, until)
-        finally:
-            polling.cancel()
-
-    async def _poll(self) -> None:
-        if self._session is not None:
-            # Whoever waits has only just said so.
-            await asyncio.sleep(0)
-            self._session.look_who_waits()
-        while True:
-            if not self.places.all_ours:
-                try:
-                    await self.places.look()
-                except StorageError as error:
-                    _log.debug("Subscription %r is waited for: %s", self.name, error)
-            await asyncio.sleep(POLL_SECONDS)
-
-    async def _until_nothing_is_held(self, position: int, until: float | None) -> None:
-        while True:
-            held = await self._held_up_to(position)
-            if held.parked:
-                raise ParkedKeyError(self.name, held.parked)
-            if not held.pending:
-                return
-            now = asyncio.get_running_loop().time()
-            if until is not None and now >= until:
-                raise WaitTimeoutError(
-                    self.name,
-                    target=position,
-                    reached=self.progress.position,
-                    seconds=0.0,
-                    waits_for="has deliveries that are to be tried again",
-                )
-            await asyncio.sleep(POLL_SECONDS)
-            self.progress.check()
-
-    async def _held_up_to(self, position: int) -> HeldUpTo:
-        partitions = tuple(self._session.partitions.values()) if self._session else ()
-        if not self.places.all_ours or not all(one.loaded for one in partitions):
-            return await held_up_to(self.target, self.name, position)
-        parked = {key for one in partitions for key in one.failures.parked(position)}
-        pending = any(one.failures.pending(position) for one in partitions)
-        return HeldUpTo(tuple(sorted(parked)), pending)
+        await wait_for(self.places, self.progress, position, seconds=seconds)
 
     # ------------------------------------------------------------------ what is leased
 
@@ -447,3 +393,7 @@ class Runner:
         )
         self._unknown_until = time.monotonic() + self._unknown_after
         self._unknown_after = min(2 * self._unknown_after, UNKNOWN_SECONDS_MAX)
+
+
+def _stopping(_charge: Charge) -> Failures:
+    return StopOnFailure()
