@@ -1,6 +1,7 @@
 """A mail room: an app whose subscriber writes down what it has sent, and fails as it is told."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 
 from headwater import App, BoundedContext, Event, ReadModel
 from headwater.clock import Clock
@@ -81,3 +82,10 @@ async def write(app: App, *written: tuple[str, int]) -> int:
         )
         position = appended.position
     return position
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Return when *condition* holds."""
+    async with asyncio.timeout(20):
+        while not await condition():  # noqa: ASYNC110 - it is the storage that is asked
+            await asyncio.sleep(0.01)

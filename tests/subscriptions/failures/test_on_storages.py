@@ -1,6 +1,5 @@
 """An app parks, delays, waits, replays and discards on every storage, across restarts."""
 
-import asyncio
 import importlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ from headwater.operations.dead_letters.deliveries import DeliveryState
 from headwater.operations.dead_letters.selecting import Selection
 from headwater.ports.storage import Storage
 from tests.storage.conftest import postgres, postgres_run_folder, postgres_schema, postgres_url
-from tests.subscriptions.failures.posting import NAME, PostOffice, post, write
+from tests.subscriptions.failures.posting import NAME, PostOffice, post, until, write
 
 __all__ = ["postgres", "postgres_run_folder", "postgres_schema", "postgres_url"]
 
@@ -37,13 +36,6 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Storag
         schema = request.getfixturevalue("postgres_schema")
         url = f"{server}?schema={schema}&auto_migrate=true"
     return lambda: storage_of(url, clock=SystemClock())
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Return when *condition* holds."""
-    async with asyncio.timeout(20):
-        while not await condition():  # noqa: ASYNC110 - other processes could be meant
-            await asyncio.sleep(0.01)
 
 
 async def test_a_key_is_parked_waited_for_and_replayed_in_order_after_a_restart(

@@ -1,7 +1,5 @@
 """Where an event became several, a checkpoint stands at the event, not at a part of it."""
 
-import asyncio
-
 import pytest
 
 from headwater import App, BoundedContext, Event
@@ -9,6 +7,7 @@ from headwater.errors import ParkedKeyError
 from headwater.messages import RawEvent
 from headwater.ports.storage import Storage
 from headwater.streams import ExpectedVersion
+from tests.subscriptions.failures.posting import until
 
 
 class Told(Event, context="news"):
@@ -44,9 +43,11 @@ async def test_a_subscription_goes_on_after_parts_that_were_parked(memory: Stora
 
     async with news(memory, set(), told) as app:
         await app.dead_letters.replay(await app.dead_letters.list(), by="ada")
-        async with asyncio.timeout(20):
-            while await app.dead_letters.count():
-                await asyncio.sleep(0.01)
+
+        async def replayed() -> bool:
+            return not await app.dead_letters.count()
+
+        await until(replayed)
         await app.settle()
 
     # Ann's was undone with Bob's, and then handed over on its own.
