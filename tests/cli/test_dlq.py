@@ -108,7 +108,7 @@ def post(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Post]:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     monkeypatch.delenv("HEADWATER_STORAGE", raising=False)
     (tmp_path / "clipost.py").write_text(POST)
     post = Post(Shop(tmp_path, capsys))
