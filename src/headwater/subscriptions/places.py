@@ -2,6 +2,7 @@
 
 from headwater.clock import Clock, microseconds_since_epoch
 from headwater.errors import CheckpointConflictError, ConfigurationError
+from headwater.operations.dead_letters.waiting import HeldUpTo, held_up_to
 from headwater.ports.leases import Checkpoint
 from headwater.ports.log import Log
 from headwater.ports.storage import Storage
@@ -131,6 +132,15 @@ class Places:
         """Whether all partitions are worked in this process."""
         session = self.session
         return session is not None and len(session.partitions) == len(self.checkpoints)
+
+    async def held_up_to(self, position: int) -> HeldUpTo:
+        """Return what is held up to *position*: as the lanes know it, or else as it is stored."""
+        partitions = tuple(self.session.partitions.values()) if self.session is not None else ()
+        if not self.all_ours or not all(one.loaded for one in partitions):
+            return await held_up_to(self._target, self._subscription.name, position)
+        parked = {key for one in partitions for key in one.failures.parked(position)}
+        pending = any(one.failures.pending(position) for one in partitions)
+        return HeldUpTo(tuple(sorted(parked)), pending)
 
     def all_at(self, position: int | None) -> bool:
         """Return whether all partitions have come to where they are to stop, if they are."""

@@ -53,7 +53,7 @@ class Settling:
     async def _hold(self, partition: Partition, arrivals: Sequence[Arrival], hold: Hold) -> None:
         """Commit what keeps the event together with the move past it."""
         last = arrivals[-1]
-        place = Checkpoint(last.stored.position, last.stored.id)
+        place = Checkpoint(last.stored.position, last.event_id)
         batch = Batch(
             self._place.subscription.name,
             partition.number,

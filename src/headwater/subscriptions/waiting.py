@@ -53,12 +53,11 @@ async def _poll(places: Places) -> None:
 async def _until_nothing_is_held(
     places: Places, progress: Progress, position: int, *, until: float | None
 ) -> None:
-    while places.session is not None:
-        partitions = tuple(places.session.partitions.values())
-        parked = [key for one in partitions for key in one.failures.parked(position)]
-        if parked:
-            raise ParkedKeyError(progress.subscription, sorted(parked))
-        if not any(one.failures.pending(position) for one in partitions):
+    while True:
+        held = await places.held_up_to(position)
+        if held.parked:
+            raise ParkedKeyError(progress.subscription, held.parked)
+        if not held.pending:
             return
         if until is not None and asyncio.get_running_loop().time() >= until:
             raise WaitTimeoutError(
