@@ -50,6 +50,7 @@ def post(
     on_failure: OnFailure = OnFailure.PARK_KEY,
     waiting_max: int = 1000,
     external: bool = True,
+    runs: bool = True,
 ) -> App:
     """Return an app with one subscriber of four partitions."""
     context = BoundedContext("post")
@@ -68,7 +69,13 @@ def post(
         sent.put(Sent(event.number, event.box, order, event.text))
 
     context.register(Written)
-    app = App("post", storage=storage, clock=clock, provide={PostOffice: office})
+    app = App(
+        "post",
+        storage=storage,
+        clock=clock,
+        provide={PostOffice: office},
+        run_subscriptions=runs,
+    )
     app.include(context)
     return app
 
