@@ -27,6 +27,7 @@ from tests.survival import controls
 from tests.survival.counting import POSTED, Moved, counting
 
 GATE_SECONDS: Final = 0.005
+SLOW_SECONDS: Final = 0.2
 
 
 class WorkerOrders(msgspec.Struct, frozen=True):
@@ -35,10 +36,11 @@ class WorkerOrders(msgspec.Struct, frozen=True):
     `outside`: the file that stands for the world outside. `lease_seconds`: of its leases.
     `off`: what is switched off in it (`controls`). `handler_ms_max`: handlers take random
     times up to it. `at`: what happens at a moment, by its name ``<moment>:<account>:<number>``:
-    ``kill`` is a SIGKILL to itself, ``poison`` one each time; ``hold`` lets this handler wait for
-    ever; ``block`` stands still with the whole process until the file ``go`` is in `gates`. All
-    but poison happens once: a file in `gates`, of the moment's name, tells it. `dies_at`: a fail
-    point, and how often it is reached before the worker is killed there.
+    ``kill`` is a SIGKILL to itself; ``hold`` lets this handler wait for ever; ``block`` stands
+    still with the whole process until the file ``go`` is in `gates`. These happen once: a file in
+    `gates`, of the moment's name, tells it. Each time happen ``poison``, a SIGKILL, and ``slow``,
+    a while that it takes. `dies_at`: a fail point, and how often it is reached before the worker
+    is killed there.
     """
 
     url: str
@@ -99,6 +101,8 @@ class Worker:
         what = self._orders.at.get(moment)
         if what == "poison":
             die()
+        elif what == "slow":
+            await asyncio.sleep(SLOW_SECONDS)
         elif what is not None and self._first(moment):
             await self._happen(what)
         elif name == "begun" and self._orders.handler_ms_max:
