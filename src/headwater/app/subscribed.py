@@ -30,6 +30,7 @@ from headwater.subscriptions.failures.policy import failure_policy
 from headwater.subscriptions.runner import Runner
 from headwater.subscriptions.subscriber import SubscriberConsumer
 from headwater.subscriptions.subscription import Arrival, Consumer, Subscription
+from headwater.unit_of_work.fold_digest import code_digest
 from headwater.unit_of_work.row_type import key_text
 from headwater.unit_of_work.units import Units
 
@@ -102,6 +103,7 @@ class Subscribed:
             codec=self._codec,
             clock=self._around.clock,
             breakers=Policy(policy).breakers if policy is not None else (),
+            code=code_digest(target),
         )
         self.handled[subscription.name] = Handled(
             consumer, handling, external=registration.external

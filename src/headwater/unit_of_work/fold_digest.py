@@ -7,6 +7,7 @@ from collections.abc import Set as AbstractSet
 from enum import Enum
 from functools import partial
 from hashlib import blake2b
+from inspect import unwrap
 from types import CodeType, FunctionType, MethodType
 from typing import Any, Final, cast
 
@@ -51,6 +52,17 @@ def fold_digest(
     ]
     text = "".join(f"{len(part)}:{part}" for part in parts)
     return blake2b(text.encode(), digest_size=_DIGEST_BYTES).hexdigest()
+
+
+def code_digest(target: Any) -> str:
+    """Return what changes when a function changes, or a method that a class defines itself.
+
+    What is called by it does not count, nor what it is given from around it.
+    """
+    members = vars(target).values() if isinstance(target, type) else (target,)
+    functions = [unwrap(each) for each in members if callable(each)]
+    codes = [each.__code__ for each in functions if isinstance(each, FunctionType)]
+    return blake2b(_text_of(codes).encode(), digest_size=_DIGEST_BYTES).hexdigest()
 
 
 def _event_texts(events: Sequence[type], codec: EventCodec) -> Iterator[str]:
