@@ -121,6 +121,8 @@ def test_dead_letters_are_listed_counted_and_grouped(post: Post) -> None:
     listed, every = post.run("list"), post.run("list", "--state", "all")
     grouped = post.run("groups")
 
+    counts = post.run("counts")
+    assert counts.object == {"ready": 0, "delayed": 0, "dead": 2, "waiting": 1}
     assert listed.code == ExitCode.FOUND
     assert [row["key"] for row in listed.rows] == ["post.box-a", "post.box-b"]
     assert "2 dead, 1 waiting" in listed.err

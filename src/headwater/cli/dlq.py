@@ -1,4 +1,4 @@
-"""``headwater dlq list``, ``groups``, ``show``, ``history`` and ``dry-run``."""
+"""``headwater dlq list``, ``counts``, ``groups``, ``show``, ``history`` and ``dry-run``."""
 
 from typing import Annotated, Any, Final
 
@@ -33,6 +33,7 @@ _ALL: Final = "all"
 def add_to(commands: typer.Typer) -> None:
     """Add the commands."""
     commands.command("list")(list_deliveries)
+    commands.command()(counts)
     commands.command()(groups)
     commands.command()(show)
     commands.command("dry-run")(dry_run)
@@ -60,13 +61,29 @@ def list_deliveries(
         async with place.opened_to_read() as opened:
             held = HeldDeliveries(opened)
             rows = await held.list(wanted)
-            counts = {
-                one.value: await held.count(selection(subscription, key, group, [one]))
-                for one in DeliveryState
-            }
+            found = await _counts(held, subscription, key, group)
         output.rows(_LIST, [delivery_shown(one) for one in rows])
-        output.say(", ".join(f"{count} {name}" for name, count in counts.items()))
+        output.say(", ".join(f"{count} {name}" for name, count in found.items()))
         return ExitCode.FOUND if rows else ExitCode.OK
+
+    perform(context, work, url=named(context, url, storage), app=app)
+
+
+def counts(
+    context: typer.Context,
+    *,
+    url: UrlArgument = None,
+    storage: Url = None,
+    app: AppName = None,
+    subscription: SubscriptionName = None,
+) -> None:
+    """Show how many deliveries are in which state. Exit code 1: some are dead."""
+
+    async def work(output: Output, place: Place) -> ExitCode:
+        async with place.opened() as opened:
+            found = await _counts(HeldDeliveries(opened), subscription, None, None)
+        output.object(found)
+        return ExitCode.FOUND if found[DeliveryState.DEAD.value] else ExitCode.OK
 
     perform(context, work, url=named(context, url, storage), app=app)
 
@@ -192,6 +209,15 @@ def history(
         output.rows(_HISTORY, [entry_shown(one) for one in found])
 
     perform(context, work, url=named(context, url, storage), app=app)
+
+
+async def _counts(
+    held: HeldDeliveries, subscription: str | None, key: str | None, group: str | None
+) -> dict[str, int]:
+    return {
+        one.value: await held.count(selection(subscription, key, group, [one]))
+        for one in DeliveryState
+    }
 
 
 def _states(text: str) -> tuple[DeliveryState, ...]:
