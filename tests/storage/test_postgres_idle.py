@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from headwater.adapters.storage.postgres import PostgresSettings, PostgresStorage
 from headwater.adapters.storage.postgres.connections import Connection
 from headwater.adapters.storage.postgres.schema import upgrade
-from headwater.subscriptions import runner
+from headwater.subscriptions import reader
 from tests.subscriptions.workbench import Workbench
 
 NEVER = 3600.0
@@ -20,8 +20,7 @@ NEVER = 3600.0
 @pytest.fixture(autouse=True)
 def wait_for_news_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep subscriptions from looking by themselves, so that they depend on being woken."""
-    monkeypatch.setattr(runner, "NEWS_SECONDS", NEVER)
-    monkeypatch.setattr(runner, "LOOK_SECONDS", NEVER)
+    monkeypatch.setattr(reader, "NEWS_SECONDS", NEVER)
 
 
 @pytest.fixture

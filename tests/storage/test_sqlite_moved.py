@@ -7,7 +7,7 @@ import pytest
 
 from headwater.adapters.storage.sqlite import SqliteStorage
 from headwater.errors import StorageError, SubscriptionFailedError
-from headwater.subscriptions import runner
+from headwater.subscriptions import reader
 from headwater.subscriptions.delivery import Delivery
 from headwater.subscriptions.status import SubscriptionState
 from headwater.subscriptions.subscription import Arrival
@@ -78,8 +78,7 @@ async def test_a_file_that_is_moved_away_takes_none_until_it_is_back(
 async def test_a_subscription_stops_and_says_why(
     storage: SqliteStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(runner, "NEWS_SECONDS", 0.01)
+    monkeypatch.setattr(reader, "NEWS_SECONDS", 0.01)
 
     async def handle(arrival: Arrival, delivery: Delivery) -> None: ...
 

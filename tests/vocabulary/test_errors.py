@@ -72,7 +72,7 @@ def values_of(cls: type[HeadwaterError]) -> dict[str, object]:
 def make(cls: type[HeadwaterError]) -> HeadwaterError:
     """Return an error of *cls* with a value for each of its parameters."""
     values = values_of(cls)
-    if not values:
+    if not inspect.isfunction(cls.__init__):
         return cls("It went wrong.")
     parameters = inspect.signature(cls).parameters
     positional = [values[n] for n, p in parameters.items() if p.kind is not p.KEYWORD_ONLY]
