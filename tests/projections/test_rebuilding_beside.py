@@ -7,7 +7,6 @@ import pytest
 
 from headwater.adapters.storage.sqlite import SqliteStorage
 from headwater.errors import RowConflictError, SubscriptionFailedError, SwitchError
-from headwater.operations.dead_letters.deliveries import DELIVERIES
 from headwater.operations.projections.generations import GenerationState
 from headwater.ports.changes import Changes, RowChange, RowGuard
 from headwater.ports.storage import Storage
@@ -217,21 +216,6 @@ async def test_what_an_old_worker_has_in_hand_at_the_switch_is_refused(storage: 
 
         with pytest.raises(RowConflictError):
             await storage.commit(in_hand)
-
-
-async def test_events_held_back_beside_need_consent(storage: Storage) -> None:
-    async with app_of(Tallies, storage) as app:
-        await app.wait_for(Tallies, await count(app, "a"))
-        begun = await app.projections.rebuild(Tallies)
-        await storage.prepare_collections([DELIVERIES])
-        held = RowChange(DELIVERIES.name, "h-1", "{}", (begun.subscription, "dead", 1, "k", "g"))
-        await spoil(storage, held)
-
-        with pytest.raises(SwitchError, match="1 events are held back in generation 2"):
-            await app.projections.switch(Tallies)
-        done = await app.projections.switch(Tallies, accept_parked=True)
-
-        assert done.live is not None
 
 
 async def test_a_generation_can_be_paused_and_resumed(storage: Storage) -> None:

@@ -111,6 +111,8 @@ class BoundedContext(Handlers):
         name: str | None = None,
         partitions: int | None = None,
         database: str | None = None,
+        on_failure: OnFailure | None = None,
+        external: bool = False,
     ) -> Callable[[T], T]: ...
     def projection(
         self,
@@ -120,6 +122,8 @@ class BoundedContext(Handlers):
         name: str | None = None,
         partitions: int | None = None,
         database: str | None = None,
+        on_failure: OnFailure | None = None,
+        external: bool = False,
     ) -> Any:
         """Register a projection: a class derived from `Projection`, or what writes rows itself.
 
@@ -127,7 +131,11 @@ class BoundedContext(Handlers):
         collections: ``async def moved(event: CustomerMoved, cities: Collection[City])``. It may
         change any number of rows, so it has one partition unless *partitions* says that it
         keeps to the rows of its event's stream; *name* replaces its derived name. (A class
-        derived from `Projection` says both in its header.)
+        derived from `Projection` says both in its header, and *on_failure*.)
+
+        *on_failure* says what becomes of an event that failed: by default the projection stops.
+        Its key is its stream, so park only where rows of other streams can do without it. A dry
+        run may run it unless it is *external*.
 
         *database* names one of the app's databases: the rows of a `Projection`, and the
         checkpoints that are committed with them, then live there.
@@ -137,10 +145,11 @@ class BoundedContext(Handlers):
         def register(target: T) -> T:
             folds = _fold_projection(target)
             if folds is not None:
-                if name is not None or partitions is not None:
+                if external or (name, partitions, on_failure) != (None, None, None):
                     raise ConfigurationError(
-                        f"{site}: {target.__name__} says its name and partitions in the class "
-                        f"header: class {target.__name__}(Projection[…], name=…, partitions=…)."
+                        f"{site}: {target.__name__} says its name, partitions and on_failure in "
+                        f"the class header: class {target.__name__}(Projection[…], name=…). It is "
+                        f"pure, and so never external."
                     )
                 self.projections.append(ProjectionRegistration(folds, site, database))
                 return target
@@ -155,8 +164,8 @@ class BoundedContext(Handlers):
                 SubscriberOptions(
                     name=name,
                     partitions=partitions or 1,
-                    on_failure=OnFailure.STOP,
-                    external=False,
+                    on_failure=on_failure or OnFailure.STOP,
+                    external=external,
                 ),
             )
             return target

@@ -9,13 +9,14 @@ from headwater.app.wiring import Wiring
 from headwater.domain.recording import RECORDERS
 from headwater.errors import ConfigurationError, DeliveryNotHeldError, DryRunError
 from headwater.operations.dead_letters.deliveries import HeldDelivery
-from headwater.ports.changes import Changes, Committed
+from headwater.ports.changes import Changes, Committed, RowChange
 from headwater.ports.log import EVERYTHING, LogFilter, LogPage, StoredEvent, StoredPayload
 from headwater.ports.rows import Row, RowQuery
 from headwater.ports.sealed import PERSONAL_PREFIX
 from headwater.ports.storage import StoredReceipt
 from headwater.serialization.personal import unpacked
 from headwater.serialization.personal.passing import Passing
+from headwater.subscriptions.failures.handling import FailureHandling
 from headwater.subscriptions.failures.redelivery import Gone, Unknown, Unreadable
 from headwater.subscriptions.failures.trouble import Trouble, trouble_of
 from headwater.subscriptions.subscription import Arrival
@@ -112,18 +113,16 @@ async def dry_run(
     """
     handled = wiring.subscribed.handled.get(delivery.subscription)
     if handled is None:
-        raise ConfigurationError(f"The app has no subscriber {delivery.subscription!r}.")
+        return await _fold(wiring, delivery, data=data)
     if handled.external and not replaced:
         raise ConfigurationError(
             f"{delivery.subscription!r} may reach outside of the storage, where a dry run can't "
             f"undo what it does. Declare it with external=False if it does not, or give "
             f"replacements for what it calls: app.dead_letters.dry_run(id, replacements={{…}})."
         )
-    again = await handled.handling.again(delivery, data=data)
-    if isinstance(again, Gone):
-        raise DeliveryNotHeldError(delivery.id, again.why)
-    if isinstance(again, Unknown | Unreadable):
-        return DryRun(delivery.id, trouble_of(again.error))
+    again = await _again(handled.handling, delivery, data=data)
+    if isinstance(again, DryRun):
+        return again
     await wiring.units.prepare(aggregates=wiring.types.aggregates, models=wiring.types.models)
     try:
         return await _run(wiring, delivery, again)
@@ -131,6 +130,38 @@ async def dry_run(
         await wiring.mediator.aclose()
         if wiring.around.container is not None:
             await wiring.around.container.close()
+
+
+async def _again(
+    handling: FailureHandling, delivery: HeldDelivery, *, data: str | None
+) -> Sequence[Arrival] | DryRun:
+    again = await handling.again(delivery, data=data)
+    if isinstance(again, Gone):
+        raise DeliveryNotHeldError(delivery.id, again.why)
+    if isinstance(again, Unknown | Unreadable):
+        return DryRun(delivery.id, trouble_of(again.error))
+    return again
+
+
+async def _fold(wiring: Wiring, delivery: HeldDelivery, *, data: str | None) -> DryRun:
+    """Fold the event of *delivery* into the row that it is for."""
+    found = await wiring.projections.with_subscription(delivery.subscription)
+    if found is None:
+        raise ConfigurationError(
+            f"The app has no subscriber or projection {delivery.subscription!r}, or other code "
+            f"than this computes that generation of it."
+        )
+    folded = wiring.subscribed.folded(*found)
+    again = await _again(folded.handling, delivery, data=data)
+    if isinstance(again, DryRun):
+        return again
+    try:
+        rows, worked = await folded.consumer.tried(again)
+    except Exception as error:  # noqa: BLE001 - as below
+        return DryRun(delivery.id, trouble_of(error))
+    if worked.failure is not None:
+        return DryRun(delivery.id, trouble_of(worked.failure))
+    return DryRun(delivery.id, rows=_would_write(rows))
 
 
 async def _run(wiring: Wiring, delivery: HeldDelivery, arrivals: Sequence[Arrival]) -> DryRun:
@@ -154,10 +185,14 @@ async def _run(wiring: Wiring, delivery: HeldDelivery, arrivals: Sequence[Arriva
             for append in changes.appends
             for event in append.events
         ),
-        rows=tuple(
-            WouldWrite(row.collection, row.key, None if row.data is None else _shown(row.data))
-            for row in changes.rows
-        ),
+        rows=_would_write(changes.rows),
+    )
+
+
+def _would_write(rows: Sequence[RowChange]) -> tuple[WouldWrite, ...]:
+    return tuple(
+        WouldWrite(row.collection, row.key, None if row.data is None else _shown(row.data))
+        for row in rows
     )
 
 

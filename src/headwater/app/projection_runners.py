@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from headwater.clock import Clock, microseconds_since_epoch
 from headwater.errors import StorageError, SwitchError
+from headwater.operations.dead_letters.overrides import base_name
 from headwater.operations.projections.building import begin, stored_generations
 from headwater.operations.projections.generations import (
     Generation,
@@ -105,6 +106,20 @@ class ProjectionRunners:
         if not plan.alone:
             return self._known[name]
         return await stored_generations(plan.target, plan.wanted)
+
+    async def with_subscription(self, subscription: str) -> tuple[AnyPlan, Generation] | None:
+        """Return the generation that *subscription* works, as stored now, if this code computes it;
+        also before `open`."""
+        plan = self.plans.get(base_name(subscription))
+        if plan is None:
+            return None
+        if not plan.alone:
+            return plan, _only(plan)
+        found = await stored_generations(plan.target, plan.wanted)
+        for one in found.generations:
+            if one.subscription == subscription and plan.computes(one):
+                return plan, one
+        return None
 
     def runs(self, subscription: str) -> bool:
         """Return whether this process has a runner for the generation with *subscription*."""

@@ -5,8 +5,9 @@ from typing import Any
 
 from headwater.app.projection_runners import AnyPlan, ProjectionRunners
 from headwater.clock import Clock, Duration, microseconds_since_epoch, seconds_of
-from headwater.errors import ConfigurationError, SubscriptionError, SwitchError
+from headwater.errors import ConfigurationError, ParkedKeyError, SubscriptionError, SwitchError
 from headwater.operations import control
+from headwater.operations.dead_letters.waiting import held_up_to
 from headwater.operations.progress import Progress, no_progress
 from headwater.operations.projections import procedures
 from headwater.operations.projections.building import begin, drop
@@ -237,6 +238,9 @@ class Projections:
                     seconds = None if timeout is None else seconds_of(timeout)
                     target = self._runners.plans[name].target
                     await until_reached(target, [live.subscription], position, seconds=seconds)
+                    held = await held_up_to(target, live.subscription, position)
+                    if held.parked:
+                        raise ParkedKeyError(live.subscription, held.parked)
             except (SubscriptionError, ConfigurationError):
                 # It may have ended because another generation has taken over.
                 if await self.live(name) == live:

@@ -15,6 +15,7 @@ from headwater.mediator.signatures import name_of
 from headwater.operations.projections.generations import Generation
 from headwater.ports.log import EVERYTHING, LogFilter
 from headwater.ports.storage import Storage
+from headwater.projections.consumer import ProjectionConsumer
 from headwater.projections.folding import Folding
 from headwater.projections.history import Histories, ReadModelHistory
 from headwater.projections.plan import ProjectionPlan
@@ -46,6 +47,13 @@ class Handled(msgspec.Struct, frozen=True):
     external: bool
 
 
+class Folded(msgspec.Struct, frozen=True):
+    """What folds events into the rows of a generation, and what becomes of those that fail."""
+
+    consumer: ProjectionConsumer[Any]
+    handling: FailureHandling
+
+
 class Subscribed:
     """Makes runners, and knows what they run; faults are added to *faults*."""
 
@@ -66,6 +74,7 @@ class Subscribed:
         self.histories = Histories()
         self.catalogued: list[CataloguedSubscription] = []
         self.handled: dict[str, Handled] = {}
+        self.handlings: dict[str, FailureHandling] = {}
 
     def subscriber(
         self, context: str, registration: SubscriberRegistration, deliverer: Deliverer
@@ -105,6 +114,7 @@ class Subscribed:
             breakers=Policy(policy).breakers if policy is not None else (),
             code=code_digest(target),
         )
+        self.handlings[subscription.name] = handling
         self.handled[subscription.name] = Handled(
             consumer, handling, external=registration.external
         )
@@ -155,9 +165,24 @@ class Subscribed:
 
     def generation(self, plan: ProjectionPlan[Any], generation: Generation) -> Runner:
         """Return what runs *generation* of a projection."""
-        return self._runner(
-            plan.subscription_of(generation), plan.consumer_of(generation), plan.target
+        subscription, folded = plan.subscription_of(generation), self.folded(plan, generation)
+        self.handlings[subscription.name] = folded.handling
+        return self._runner(subscription, folded.consumer, plan.target, failures=folded.handling)
+
+    def folded(self, plan: ProjectionPlan[Any], generation: Generation) -> Folded:
+        """Return what folds events into the rows of *generation*."""
+        consumer = plan.consumer_of(generation)
+        handling = FailureHandling(
+            plan.subscription_of(generation),
+            consumer,
+            policy=plan.cls.failures,
+            log=self._around.storage,
+            target=plan.target,
+            codec=self._codec,
+            clock=self._around.clock,
+            code=code_digest(plan.cls),
         )
+        return Folded(consumer, handling)
 
     def _subscription(
         self,

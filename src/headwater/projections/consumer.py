@@ -73,6 +73,12 @@ class ProjectionConsumer(Generic[M]):
             return [error] * len(batches)
         return outcomes
 
+    async def tried(self, arrivals: Sequence[Arrival]) -> tuple[Sequence[RowChange], Worked]:
+        """Return the rows that *arrivals* make, which are not written, and how far that came."""
+        await self._target.prepare_collections([self._type.spec])
+        await self.prepare(arrivals)
+        return self._work_batch(arrivals)
+
     def _work_batch(self, batch: Sequence[Arrival]) -> tuple[tuple[RowChange, ...], Worked]:
         rows, worked = self._fold_all(batch)
         changes: tuple[RowChange, ...] | None = None

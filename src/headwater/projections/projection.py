@@ -2,18 +2,26 @@
 
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from types import NoneType, UnionType
 from typing import Any, ClassVar, Final, Generic, TypeVar, Union, cast, get_args, get_origin
 
 import msgspec
 
+from headwater.clock import Duration
 from headwater.domain.applies import AppliesMark, applies_methods, where_is
 from headwater.domain.read_model import ReadModel, row_options
 from headwater.errors import UnknownEventError, WiringError, WiringFault
 from headwater.mediator.annotations import messages_in
 from headwater.projections.happened import Happened
+from headwater.subscriptions.failures.policy import (
+    STOP_AT_ONCE,
+    WAITING_MAX,
+    FailurePolicy,
+    OnFailure,
+    failure_policy,
+)
 from headwater.subscriptions.subscription import PARTITIONS
 from headwater.unit_of_work.row_type import key_text
 
@@ -44,12 +52,18 @@ class Projection(Generic[M]):
     up when the code computes other rows than before: they are then built anew, beside those that
     are live, and come into use by a switch. With ``inline=True`` rows are not computed from the
     log but by the unit of work that appends the events, and are committed together with them.
+
+    An event that can't be folded stops the projection: a row that skipped one is a lie. With
+    ``on_failure=OnFailure.PARK_KEY`` its row stands still instead, as a dead letter, and all
+    others go on; `delayed` and `waiting_max` are those of a subscriber. The key is the row's;
+    where a method is for each row that has a value, all rows have one.
     """
 
     partitions: ClassVar[int] = PARTITIONS
     projection_name: ClassVar[str | None] = None
     version: ClassVar[int] = 1
     inline: ClassVar[bool] = False
+    failures: ClassVar[FailurePolicy] = STOP_AT_ONCE
 
     def __init_subclass__(
         cls,
@@ -58,12 +72,16 @@ class Projection(Generic[M]):
         partitions: int | None = None,
         version: int = 1,
         inline: bool = False,
+        on_failure: OnFailure = OnFailure.STOP,
+        delayed: Sequence[Duration] = (),
+        waiting_max: int = WAITING_MAX,
         **further: Any,
     ) -> None:
         super().__init_subclass__(**further)
         if version < 1:
             raise ValueError(f"{cls.__qualname__}: a version is 1 or more, not {version}")
         cls.projection_name, cls.version, cls.inline = name, version, inline
+        cls.failures = failure_policy(delayed=delayed, then=on_failure, waiting_max=waiting_max)
         if partitions is not None:
             cls.partitions = partitions
 
@@ -160,6 +178,15 @@ class Folds(dict[type, Fold]):
                     advice="Leave inline= away."
                     if owner.inline
                     else f"Write: class {owner.__name__}(Projection[…], partitions=1).",
+                )
+            )
+        if owner.inline and not owner.failures.stops_at_once:
+            faults.append(
+                WiringFault(
+                    f"{owner.__qualname__} is computed inline, where an event that fails refuses "
+                    f"the append: there is nothing to park.",
+                    where=where,
+                    advice="Leave on_failure= and delayed= away, or inline=.",
                 )
             )
         if owner.inline:

@@ -110,6 +110,8 @@ class Lane:
             return worked
         for partition in ready:
             await partition.failures.ready()
+        if self._together and (alone := [one for one in ready if one.failures.alone]):
+            ready = [min(alone, key=_first_queued)]
         async with self._alone(ready):
             if not self._place.leasing.valid:
                 await self._place.leasing.until_valid()
@@ -218,7 +220,7 @@ class Lane:
             if not batch.arrivals and not shared:
                 await self._settling.commit(batch.advance(Worked(0)))
                 partition.stored = batch.reached(Worked(0))
-            elif partition.failures.alone:
+            elif partition.failures.alone and batch.arrivals:
                 resolution = await partition.failures.before_alone(batch)
                 if resolution is None:
                     handed.append((partition, batch))
@@ -319,6 +321,10 @@ def _group(batch: Batch, at: int) -> Sequence[Arrival]:
     """Return the arrivals of *batch* that were made of the same stored event as that at *at*."""
     position = batch.arrivals[at].stored.position
     return [one for one in batch.arrivals if one.stored.position == position]
+
+
+def _first_queued(partition: Partition) -> int:
+    return partition.queue[0].stored.position
 
 
 def _first_position(handed: tuple[Partition, Batch]) -> int:

@@ -41,6 +41,8 @@ class Means:
         code: str,
     ) -> None:
         self.name, self.policy, self.code = subscription.name, policy, code
+        # What is pure and stops anyway wins nothing by trying events alone.
+        self.watches_crashes = not (consumer.together and policy.stops_at_once)
         self.target, self.codec, self.clock = target, codec, clock
         self.overrides = Overrides(subscription.name, target)
         self.redelivery = Redelivery(

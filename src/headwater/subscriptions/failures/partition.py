@@ -49,7 +49,8 @@ class PartitionFailures:
         await self._means.prepare()
         self._begin(lease)
         self._keys.take(await self._keeping.held())
-        self._watch.begin(lease, await self._keeping.suspect())
+        if self._means.watches_crashes:
+            self._watch.begin(lease, await self._keeping.suspect())
         reach("held-loaded")
         self._means.suspension.end_turn(self)
         self._means.join(self)
