@@ -5,16 +5,21 @@ from typing import Final
 
 import msgspec
 
-from headwater.clock import Clock
+from headwater.clock import Clock, microseconds_since_epoch
 from headwater.monitoring.held import held_counts
 from headwater.monitoring.lag import with_lag
+from headwater.monitoring.reporting import AGAIN_SECONDS
 from headwater.operations.control import CONTROL_ROWS, Control, read_control
+from headwater.operations.worker_reports import WorkerReport, reports_on
 from headwater.ports.leases import PartitionState
 from headwater.ports.storage import Storage
 from headwater.subscriptions.status import HeldCounts, SubscriptionState, SubscriptionStatus
 
 LIVE_SECONDS: Final = 5.0
 """Up to which lag a subscription counts as live: places without events are stored late."""
+
+BELIEVED_SECONDS: Final = 3 * AGAIN_SECONDS
+"""For how long it is believed what a worker without a lease has said."""
 
 PARTITIONS_NAMED_MAX: Final = 5
 
@@ -42,7 +47,9 @@ async def stored_statuses(
         controlled = CONTROL_ROWS.name in prepared
         control = await _control(storage, stored.name) if controlled else Control()
         held = await held_counts(storage, stored.name)
-        found.append(_status(stored.name, states, control, held, head=head, clock=clock))
+        status = _status(stored.name, states, control, held, head=head, clock=clock)
+        reports = await reports_on(storage, stored.name)
+        found.append(_as_reported(status, reports, now=microseconds_since_epoch(clock.now())))
     looked = await with_lag(found, log=log, clock=clock)
     return tuple(map(_live_or_not, looked))
 
@@ -74,6 +81,31 @@ def _status(
     return SubscriptionStatus(
         name, state, position, max(head, position), checkpoints, why, owners=owners, held=held
     )
+
+
+def _as_reported(
+    status: SubscriptionStatus, reports: Sequence[WorkerReport], *, now: int
+) -> SubscriptionStatus:
+    """Return *status* with what its workers say of it, if that can still be true."""
+    if status.state in (SubscriptionState.RETIRED, SubscriptionState.PAUSED):
+        return status
+    owners = {owner for owner in status.owners if owner is not None}
+    for report in reports:
+        if owners:
+            believed = report.worker in owners
+        else:
+            # Nobody has the partitions: because of this, if it was said a moment ago. What has
+            # stopped with an error stays so until somebody works it again.
+            recent = now - report.at < BELIEVED_SECONDS * MICROSECONDS
+            believed = recent or report.state == SubscriptionState.FAILED.value
+        if believed:
+            return msgspec.structs.replace(
+                status,
+                state=SubscriptionState(report.state),
+                error=f"{report.problem} (worker {report.worker})",
+                failed_at=report.failed_at,
+            )
+    return status
 
 
 def _last_owners(states: Sequence[PartitionState]) -> str:

@@ -8,6 +8,7 @@ from headwater.clock import Clock
 from headwater.monitoring.held import held_counts
 from headwater.monitoring.lag import with_lag
 from headwater.monitoring.pages import pages_of
+from headwater.monitoring.reporting import Reporter
 from headwater.monitoring.server import MonitoringServer
 from headwater.monitoring.settings import Monitoring
 from headwater.monitoring.stalls import StallWatch, Watched
@@ -35,6 +36,7 @@ class WorkerMonitoring:
         """
         self._log, self._clock, self._stalled_seconds = log, clock, stalled_seconds
         self._watch: StallWatch | None = None
+        self._reporter: Reporter | None = None
         self._held: dict[str, HeldCounts] = {}
         self._server: MonitoringServer | None = None
         if settings is not None:
@@ -75,6 +77,13 @@ class WorkerMonitoring:
             clock=self._clock,
         )
         self._watch.start()
+        self._reporter = Reporter(
+            self._watch.look,
+            target_of=subscriptions.target_of,
+            worker_of=subscriptions.worker_of,
+            clock=self._clock,
+        )
+        self._reporter.start()
 
     def statuses(self) -> tuple[SubscriptionStatus, ...]:
         """Return what is known right now."""
@@ -82,6 +91,8 @@ class WorkerMonitoring:
 
     async def stop(self) -> None:
         """Watch no more, and let go of the port."""
+        if self._reporter is not None:
+            await self._reporter.stop()
         if self._watch is not None:
             await self._watch.stop()
         if self._server is not None:

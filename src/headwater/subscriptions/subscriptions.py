@@ -162,6 +162,10 @@ class Subscriptions:
         """Return the storage of the checkpoints of *name*, and of what it holds."""
         return self._named(name).target
 
+    def worker_of(self, name: str) -> str:
+        """Return the name of the worker that this process is for *name*."""
+        return self._leasing_of(self._named(name)).worker
+
     async def look(self) -> None:
         """Look where partitions stand that other processes work; `status` tells it then.
 
