@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from headwater.errors import ParkedKeyError, SubscriptionFailedError, WaitTimeoutError
+from headwater.ports.leases import Checkpoint
 from headwater.ports.storage import Storage
 from headwater.subscriptions import session
 from headwater.subscriptions.failure import Charge
@@ -127,3 +128,19 @@ async def test_one_who_runs_nothing_waits_by_what_is_stored(
 
     await waiting
     assert watcher.status() == ()
+
+
+async def test_where_others_stood_before_a_reset_is_not_believed(
+    bench: Workbench, storage: Storage
+) -> None:
+    watcher = Subscriptions(storage, [Workbench(storage).subscriber(Seen())], run=False)
+    await watcher.start()
+    subscriptions = await bench.start(bench.subscriber(Seen()))
+    position = await bench.book("a")
+    await watcher.wait_for("mail", position)
+    await subscriptions.stop()
+
+    await storage.reset_subscription("mail", to=Checkpoint(0))
+
+    with pytest.raises(WaitTimeoutError, match="reached position 0 of 1"):
+        await watcher.wait_for("mail", position, timeout=0.05)

@@ -19,14 +19,19 @@ async def wait_for(
 ) -> None:
     """Return when every partition's stored checkpoint has reached *position*.
 
-    Whoever works them; those of other processes are looked at every `POLL_SECONDS`.
+    Whoever works them; those of other processes are looked at once, and every `POLL_SECONDS`
+    while they have not come so far.
 
     Raises:
         SubscriptionFailedError: the subscription stopped before it.
         ParkedKeyError: a key is parked behind a dead letter at or before it.
         WaitTimeoutError: it was not reached within *seconds*, or something that was delayed is
             still to be tried again.
+        StorageError: what others have done can't be looked at.
     """
+    if 0 < position <= progress.position and not places.all_ours:
+        # That is what was seen last. Somebody may have reset it since.
+        await places.look()
     until = None if seconds is None else asyncio.get_running_loop().time() + seconds
     polling = asyncio.create_task(_poll(places))
     try:
