@@ -45,8 +45,8 @@ EFFECTS: Final = CollectionSpec(
 
 
 def effect_key(name: str, key: str) -> str:
-    """Return the key of the row of an effect."""
-    return f"{key}/{name}"
+    """Return the key of the row of an effect, another one for each pair."""
+    return f"{len(name)}/{name}/{key}"
 
 
 def effect_row(effect: StoredEffect, *, expected: int) -> RowChange:

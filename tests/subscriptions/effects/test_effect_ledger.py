@@ -82,6 +82,19 @@ async def test_what_was_recorded_is_not_done_again_by_anybody(process: Made) -> 
     assert till.paid == [Paid(1)]
 
 
+async def test_names_and_keys_that_read_alike_together_are_effects_of_their_own(
+    process: Made,
+) -> None:
+    ledger, till = process(), Till()
+
+    for _ in range(2):
+        await ledger.once("refund/pay", till.pay, returns=Paid, key="7")
+        await ledger.once("pay", till.pay, returns=Paid, key="7/refund")
+        await ledger.once("pay", till.pay, returns=Paid, key="7/refund/")
+
+    assert len(till.paid) == 3
+
+
 async def test_name_and_key_tell_effects_apart(process: Made) -> None:
     ledger, done = process(), list[str]()
 
