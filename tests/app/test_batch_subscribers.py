@@ -22,7 +22,12 @@ from headwater import (
     message_context,
 )
 from headwater.adapters.storage.memory import MemoryStorage
-from headwater.errors import ConfigurationError, SubscriptionFailedError, WiringError
+from headwater.errors import (
+    ConfigurationError,
+    ParkedKeyError,
+    SubscriptionFailedError,
+    WiringError,
+)
 from headwater.metadata import MessageContext
 from headwater.ports.storage import Storage
 from headwater.resilience import CircuitBreaker, Policy, Retry
@@ -67,6 +72,27 @@ async def test_a_list_has_at_most_its_size_and_all_of_a_partition_in_order(
     assert [tag for tags in got for tag in tags] == [str(n) for n in range(10)]
     assert max(map(len, got)) <= 4
     assert len(got) < 10
+
+
+async def test_attempts_rise_for_each_event_while_its_list_is_split(storage: Storage) -> None:
+    context, seen = sales(projection=False), dict[int, list[int]]()
+
+    @context.subscriber(partitions=1, batch=Batching(4), policy=Retry(attempts=2, delay=0))
+    async def note(events: list[OrderTagged], deliveries: list[Delivery]) -> None:
+        for delivery in deliveries:
+            seen.setdefault(delivery.position, []).append(delivery.attempt)
+        if any(event.tag == "poison" for event in events):
+            raise MailError
+
+    app = app_of(context, storage)
+    async with app:
+        await tag(app, "a", "b", "poison", "c")
+        with pytest.raises(ParkedKeyError):
+            await app.settle()
+
+    assert seen[3] == [1, 2, 3, 4, 5, 6]
+    assert seen[1][:2] == seen[2][:2] == seen[4][:2] == [1, 2]
+    assert all(sorted(set(attempts)) == attempts for attempts in seen.values())
 
 
 async def test_records_unions_and_sequences_are_taken_too(storage: Storage) -> None:

@@ -151,7 +151,9 @@ async def test_a_def_is_called_and_an_async_def_is_awaited_under_policies_and_be
     assert sorted(seen) == [*["around"] * 3, "async method", "def", "def", "def method"]
 
 
-async def test_delayed_attempts_are_counted_on(storage: Storage) -> None:
+async def test_attempts_are_counted_on_whether_on_the_spot_delayed_or_replayed(
+    storage: Storage,
+) -> None:
     context, attempts = sales(projection=False), list[int]()
 
     @context.subscriber(policy=Retry(attempts=2, delay=0), delayed=(10, timedelta(minutes=1)))
@@ -167,9 +169,14 @@ async def test_delayed_attempts_are_counted_on(storage: Storage) -> None:
 
         with pytest.raises(ParkedKeyError):
             await app.settle()
+        dead_letters = app.app.dead_letters
+        await dead_letters.replay(await dead_letters.list(), by="ada")
+        while len(attempts) < 8:
+            app.clock.advance(1)
+            await asyncio.sleep(0.001)
 
-    # Two on the spot, for the first time and after each delay.
-    assert attempts == [1, 2, 2, 3, 3, 4]
+    # Two on the spot: for the first time, after each delay, and after the replay.
+    assert attempts == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
 async def test_on_failure_says_what_becomes_of_the_event(storage: Storage) -> None:

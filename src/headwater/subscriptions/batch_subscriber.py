@@ -62,10 +62,11 @@ class BatchSubscriberConsumer(SubscriberConsumer):
         if len(groups) == 1 or isinstance(failure, CallRejectedError):
             return Worked(0, failure)
         middle = len(groups) // 2
-        first = await self._hand_over_list(groups[:middle], unit, before=before + 1)
+        before = arrivals[0].tried - arrivals[0].attempts
+        first = await self._hand_over_list(groups[:middle], unit, before=before)
         if first.failure is not None:
             return first
-        second = await self._hand_over_list(groups[middle:], unit, before=before + 1)
+        second = await self._hand_over_list(groups[middle:], unit, before=before)
         return Worked(first.done + second.done, second.failure)
 
 

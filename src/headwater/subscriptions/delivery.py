@@ -22,10 +22,10 @@ class Delivery(msgspec.Struct, frozen=True):
 
     `idempotency_key` is the same whenever this subscription hands over this event, or this part
     of an event that upcasters split; give it to whatever outside can tell a repetition by it.
-    `attempt` counts from 1 those that a policy makes on the spot, and begins one higher for each
-    time that the event was handed over before, failed and was kept to be tried again. Runs again
-    after a conflict, and what a crash has cut off, don't count. `deadline`
-    is the time at which a `Timeout` of the handler's policy ends this attempt, None without one.
+    `attempt` counts from 1 how often the handler was called with the event: on the spot by its
+    policy, delayed, or replayed. Runs again after a conflict, and what a crash has cut off, don't
+    count. `deadline` is the time at which a `Timeout` of the handler's policy ends this attempt,
+    None without one.
     """
 
     subscription: str
@@ -46,15 +46,21 @@ class Handing:
     def __init__(
         self, subscription: str, arrivals: Sequence[Arrival], *, clock: Clock, before: int = 0
     ) -> None:
-        """Count attempts from *before* on, beside those that are stored of each event."""
+        """Count attempts from *before* on, beside those that are kept of each event."""
         self._subscription, self._arrivals, self._clock = subscription, arrivals, clock
         self.attempt = before
         self._made: Sequence[Delivery] = ()
+        self._note()
 
     def begin(self) -> None:
         """Begin the next attempt."""
         self.attempt += 1
         self._made = ()
+        self._note()
+
+    def _note(self) -> None:
+        for arrival in self._arrivals:
+            arrival.tried = arrival.attempts + self.attempt
 
     def deliveries(self) -> Sequence[Delivery]:
         """Return the deliveries of this attempt, one for each event."""
@@ -73,7 +79,7 @@ class Handing:
             stored.version,
             stored.position,
             idempotency_key(self._subscription, arrival),
-            arrival.attempts + self.attempt,
+            arrival.tried,
             deadline,
         )
 

@@ -51,7 +51,8 @@ class Arrival:
     If upcasters made it, `stored` is as if it had been stored that way (`EventCodec.read`).
     Several that were made of one event have its position, and follow on one another.
     `preceding` is what stands before it on its page as it is stored, whoever that is for.
-    `attempts` is how often it was tried before, as far as that is stored.
+    `attempts` is how often it was tried before, as far as that is kept; `tried` is that and how
+    often it was since.
     `event_id` is the id of the event as it is stored; a part of it has another one.
     `fault` is why it could not be decoded, None if it could; no consumer sees one that could not.
     """
@@ -66,6 +67,7 @@ class Arrival:
         "payload",
         "preceding",
         "stored",
+        "tried",
     )
 
     def __init__(
@@ -73,7 +75,8 @@ class Arrival:
     ) -> None:
         self.stored, self.payload, self.fault = stored, payload, fault
         self.event_id = stored.id
-        self.key, self.partition, self.attempts = "", 0, 0
+        self.key, self.partition = "", 0
+        self.attempts = self.tried = 0
         self.preceding: StoredEvent | None = None
         self._recorded: Recorded[Any] | None = None
 

@@ -47,7 +47,8 @@ class HeldDelivery(msgspec.Struct, frozen=True, omit_defaults=True):
     """A delivery that is held, as its row tells it. Times are microseconds since 1970 UTC.
 
     `parks`: whether later events of the key wait behind it. `attempts` are the last ones,
-    `counted` is how many were used up altogether. `error`, `message`, `place` and `traceback` are
+    `counted` is how many were used up altogether, and `tries` how often its handler was called, on
+    the spot too. `error`, `message`, `place` and `traceback` are
     of the last attempt, `code` is the version of the code that made it. `subjects` are those
     of whom the event holds personal data: what errors say of it is kept under their keys.
     """
@@ -70,6 +71,7 @@ class HeldDelivery(msgspec.Struct, frozen=True, omit_defaults=True):
     traceback: str = ""
     code: str = ""
     subjects: tuple[str, ...] = ()
+    tries: int = 0
 
     @property
     def id(self) -> str:

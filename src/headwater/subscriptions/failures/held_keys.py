@@ -26,7 +26,7 @@ class Held(msgspec.Struct, frozen=True):
     held_at: int
     due_at: int | None = None
     parks: bool = True
-    counted: int = 0
+    tries: int = 0
 
     @staticmethod
     def of(row: HeldDelivery) -> "Held":
@@ -42,7 +42,7 @@ class Held(msgspec.Struct, frozen=True):
             row.held_at,
             row.due_at,
             row.parks,
-            row.counted,
+            row.tries,
         )
 
     def row(self, subscription: str) -> HeldDelivery:

@@ -117,21 +117,29 @@ class PartitionFailures:
         self._watch.survived()
         opened = self._means.suspension.judge(self, error)
         if opened is not None and not opened.probe:
+            for arrival in arrivals:
+                arrival.attempts = arrival.tried
             return opened.suspend
         keys = {arrival.key: arrival for arrival in arrivals}
         if len(keys) > 1 and not self._means.policy.stops_at_once:
             # Which of them it was is found out by handing them over one after the other.
-            return self._hold([self._begun(arrival) for arrival in keys.values()], ())
-        ruled = ruling_on(self._means, self._begun(arrivals[0]), error, opened=opened)
+            return self._hold([self._begun(one, arrivals) for one in keys.values()], ())
+        record = self._begun(arrivals[0], arrivals)
+        ruled = ruling_on(self._means, record, error, opened=opened)
         if isinstance(ruled, Stop):
             return ruled
         if opened is None:
             self._means.suspension.used(self, ruled.record.id, error)
         return self._hold([ruled.record], ruled.audit)
 
-    def _begun(self, arrival: Arrival) -> HeldDelivery:
-        subjects = subjects_of(self._means.codec, [arrival])
-        return begun(self._means.name, arrival, now=self._means.now(), subjects=subjects)
+    def _begun(self, arrival: Arrival, of_event: Sequence[Arrival]) -> HeldDelivery:
+        return begun(
+            self._means.name,
+            arrival,
+            now=self._means.now(),
+            subjects=subjects_of(self._means.codec, [arrival]),
+            tries=max(one.tried for one in of_event),
+        )
 
     def _hold(self, records: Sequence[HeldDelivery], audit: tuple[RowChange, ...]) -> Hold:
         position = records[0].position
@@ -169,7 +177,7 @@ class PartitionFailures:
         records: list[HeldDelivery] = []
         audit = [acquittal]
         for arrival in {each.key: each for each in batch.arrivals}.values():
-            ruled = ruling_on(self._means, self._begun(arrival), error, final=True)
+            ruled = ruling_on(self._means, self._begun(arrival, batch.arrivals), error, final=True)
             if isinstance(ruled, Stop):
                 await self._keeping.commit(batch.before, (acquittal,))
                 self._watch.acquit()

@@ -19,9 +19,9 @@ from headwater.subscriptions.subscription import Arrival
 
 
 def begun(
-    subscription: str, arrival: Arrival, *, now: int, subjects: tuple[str, ...]
+    subscription: str, arrival: Arrival, *, now: int, subjects: tuple[str, ...], tries: int
 ) -> HeldDelivery:
-    """Return the record of an event of which nothing is held yet, ready to be tried."""
+    """Return the record of an event of which nothing is held yet, ready to be tried again."""
     stored = arrival.stored
     return HeldDelivery(
         subscription,
@@ -34,6 +34,7 @@ def begun(
         now,
         due_at=now,
         subjects=subjects,
+        tries=tries,
     )
 
 

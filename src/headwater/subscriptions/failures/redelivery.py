@@ -90,6 +90,6 @@ class Redelivery:
             arrival.key = self._consumer.key_of(arrival)
             # A correction may lead to another key; it is still this delivery that is handed over.
             if arrival.key == held.key or len(parts) == 1:
-                arrival.partition, arrival.attempts = partition, held.counted
+                arrival.partition, arrival.attempts = partition, held.tries
                 found.append(arrival)
         return found or Gone("it has become nothing that the subscription takes")

@@ -197,6 +197,10 @@ class Retrying:
             await self._keeping.commit(at, (suspect_row(suspect),))
         error = await self._hand_over(held, again, at, work, request)
         self._watch.survived()
+        if error is not None:
+            # Counted here also where nothing is stored, because what it needs is away.
+            held = replace(held, tries=max(held.tries, *(one.tried for one in again)))
+            self._keys.put(held)
         if isinstance(error, UnknownTypeError):
             self._leave(held)
             return None
@@ -254,7 +258,7 @@ class Retrying:
         opened = suspension.judge(self._lane, error)
         if opened is not None and not opened.probe:
             return opened.suspend
-        record = await self._keeping.record(held)
+        record = replace(await self._keeping.record(held), tries=held.tries)
         ruled = ruling_on(self._means, record, error, opened=opened, final=final)
         if isinstance(ruled, Stop):
             stopped = stopped_over(self._means, record, error)
