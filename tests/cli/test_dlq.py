@@ -191,3 +191,26 @@ def test_what_has_no_dead_letters_says_so(tmp_path: Path, shop: Shop) -> None:
     assert shop.on_log("dlq", "replay", "--all").code == ExitCode.FOUND
     ran: Any = shop.run("dlq", "list", "--storage", shop.url)
     assert "0 dead" in ran.err
+
+
+@pytest.mark.parametrize("command", [("replay",), ("discard", "--reason", "it is old")])
+def test_a_key_without_its_subscription_is_a_mistake_of_usage(
+    post: Post, command: tuple[str, ...]
+) -> None:
+    ran = post.run(*command, "--key", "post.box-a", "--yes")
+
+    assert ran.code == ExitCode.USAGE
+    assert "--subscription" in ran.err
+
+
+def test_a_replay_can_be_waited_for_and_says_if_nobody_does_it(post: Post) -> None:
+    ran = post.run("replay", post.ids()["post.box-a"], "--wait", "0.1")
+
+    assert ran.code == ExitCode.TIMED_OUT
+    assert ran.rows[0]["left"] == 1
+
+
+def test_a_dry_run_without_an_app_says_what_is_missing(post: Post) -> None:
+    ran = post.run("dry-run", post.ids()["post.box-a"])
+
+    assert ran.code == ExitCode.USAGE

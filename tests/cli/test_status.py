@@ -71,7 +71,8 @@ def test_people_get_a_table(shop: Shop) -> None:
     ran = shop.run("status", *APP, *AT_ONCE)
 
     assert "lag seconds" in ran.out
-    assert "host:1:a: 2" in ran.out
+    assert "sales.send-mail" in ran.out
+    assert all(len(line) < 100 for line in ran.out.splitlines())
 
 
 def test_no_app_is_needed(shop: Shop) -> None:
@@ -117,3 +118,13 @@ def test_one_that_is_paused_is_well_and_says_why(shop: Shop) -> None:
 
     assert (ran.code, ran.object["state"]) == (0, "paused")
     assert "kim: a new server" in ran.object["problem"]
+
+
+def test_dead_letters_are_told_to_people_with_the_command_that_lists_them(shop: Shop) -> None:
+    asyncio.run(run_some(shop))
+    asyncio.run(have_a_dead_letter(shop))
+
+    ran = shop.run("status", *APP, *AT_ONCE)
+
+    assert "1 dead" in ran.out
+    assert f"headwater dlq list --subscription {MAIL}" in ran.out

@@ -151,5 +151,5 @@ async def test_an_operator_without_the_app_sees_a_breaker_and_an_error_that_stop
             "sales.book": SubscriptionState.FAILED,
             "sales.mail": SubscriptionState.SUSPENDED,
         }
-        while await states() != wanted:  # noqa: ASYNC110 - of the storage, which tells nobody
+        while await states() != wanted:  # noqa: ASYNC110
             await asyncio.sleep(0.02)

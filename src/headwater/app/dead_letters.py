@@ -60,13 +60,15 @@ class AppDeadLetters(DeadLetters):
         *,
         data: str | None = None,
         replacements: Mapping[Any, Any] | None = None,
+        stand_ins: bool = False,
     ) -> DryRun:
         """Return what the real handler makes of the event that *id* delivers; nothing is stored.
 
         With *data*, of that in the place of the stored payload. It is one attempt without the
         handler's policy, in a unit of work that is shown; a commit of its own (a separate send)
         is refused. *replacements* stand for dependencies that reach outside, by what handlers
-        ask for. What a projection's methods return is shown as rows.
+        ask for; with *stand_ins* the app has something harmless for all of them already. What a
+        projection's methods return is shown as rows.
 
         Raises:
             DeliveryNotHeldError: none of that id is held, or its event was erased.
@@ -76,5 +78,8 @@ class AppDeadLetters(DeadLetters):
         instead = dict(replacements or {})
         delivery = await self.held(id)
         return await dry_run(
-            self._dry_wiring(instead), delivery, data=data, replaced=tuple(instead)
+            self._dry_wiring(instead),
+            delivery,
+            data=data,
+            external_too=stand_ins or bool(instead),
         )

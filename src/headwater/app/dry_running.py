@@ -1,7 +1,6 @@
 """Dry runs: a real handler gets an event, and what it would have written is shown."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import msgspec
 
@@ -102,23 +101,25 @@ class DryStorage(Passing):
 
 
 async def dry_run(
-    wiring: Wiring, delivery: HeldDelivery, *, data: str | None, replaced: Sequence[Any]
+    wiring: Wiring, delivery: HeldDelivery, *, data: str | None, external_too: bool
 ) -> DryRun:
     """Hand the event of *delivery* to its handler in *wiring*, whose storages are dry.
 
     Raises:
         ConfigurationError: the handler is not one of the app, or reaches outside of the storage,
-            and none of what it asks for was *replaced*.
+            unless *external_too*: what it calls there is harmless.
         DeliveryNotHeldError: there is nothing to hand over.
     """
     handled = wiring.subscribed.handled.get(delivery.subscription)
     if handled is None:
         return await _fold(wiring, delivery, data=data)
-    if handled.external and not replaced:
+    if handled.external and not external_too:
         raise ConfigurationError(
             f"{delivery.subscription!r} may reach outside of the storage, where a dry run can't "
             f"undo what it does. Declare it with external=False if it does not, or give "
-            f"replacements for what it calls: app.dead_letters.dry_run(id, replacements={{…}})."
+            f"replacements for what it calls: app.dead_letters.dry_run(id, replacements={{…}}), "
+            f"or headwater dlq dry-run ID --stand-ins --app with a function that makes the app "
+            f"with them."
         )
     again = await _again(handled.handling, delivery, data=data)
     if isinstance(again, DryRun):

@@ -134,8 +134,8 @@ def show(
             "waiting_behind": found.waiting,
             "asked_for": found.request.action.value if found.request is not None else None,
             "event": event.data if event is not None else "(erased)",
-            "override": override.data if override is not None else None,
-            "override_by": f"{override.author}: {override.reason}" if override else None,
+            "correction": override.data if override is not None else None,
+            "corrected_by": f"{override.author}: {override.reason}" if override else None,
         }
         attempts = [
             {
@@ -149,7 +149,7 @@ def show(
         if output.as_json:
             output.object({**shown, "attempts": attempts, "traceback": one.traceback})
             return
-        output.object(shown)
+        output.object({name: part for name, part in shown.items() if part is not None})
         if attempts:
             output.rows(("at", "error", "message", "counted"), attempts)
         output.line({}, one.traceback)
@@ -166,20 +166,31 @@ def dry_run(
         str | None,
         typer.Option(metavar="JSON", help="A payload to try in the place of the stored one."),
     ] = None,
+    stand_ins: Annotated[
+        bool,
+        typer.Option(
+            "--stand-ins",
+            help="The app that is named has stand-ins for all that its handlers call outside.",
+        ),
+    ] = False,
 ) -> None:
     """Run the real handler on a held event, and show what it would write. Nothing is committed.
 
-    Only of subscribers that are declared with external=False. Exit code 1: it fails.
+    A subscriber may reach outside, and is refused unless it is declared with external=False, or
+    --app names an app, or a function that makes one, with stand-ins. Exit code 1: it fails.
     """
+    if app is None:
+        problem = "Name the app that has the handler: --app shop.main:app."
+        raise typer.BadParameter(problem, param_hint="--app")
 
     async def work(output: Output, place: Place) -> ExitCode:
         if place.app is None:
-            raise ConfigurationError("Name the app that has the handler: --app shop.main:app.")
+            raise ConfigurationError("The app that has the handler is not known.")
         async with place.opened_to_read():
             for database in place.app.databases.values():
                 await database.open()
             try:
-                run = await place.app.app.dead_letters.dry_run(id, data=data)
+                run = await place.app.app.dead_letters.dry_run(id, data=data, stand_ins=stand_ins)
             finally:
                 for database in place.app.databases.values():
                     await database.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +18,7 @@ from headwater.cli.dlq_selecting import (
     Key,
     Rehearsed,
     SubscriptionName,
+    Wait,
     delivery_shown,
     named_deliveries,
     selection,
@@ -33,6 +35,7 @@ from headwater.operations.dead_letters.selecting import Selection
 
 _COLUMNS = ("id", "subscription", "key", "position", "error", "message")
 _STDIN = "-"
+_LOOK_SECONDS = 0.2
 
 
 def add_to(commands: typer.Typer) -> None:
@@ -103,6 +106,7 @@ def replay(
     app: AppName = None,
     by: By = None,
     rehearsed: Rehearsed = False,
+    wait: Wait = 0.0,
     yes: Yes = False,
 ) -> None:
     """Have dead letters handed over again, each followed in order by what waits behind it.
@@ -121,8 +125,9 @@ def replay(
 
     work = _asking(
         ids or (),
-        selection(subscription, key, group),
+        lambda: selection(subscription, key, group),
         ask,
+        wait=wait,
         verb="Replay",
         every=every,
         rehearsed=rehearsed,
@@ -147,6 +152,7 @@ def discard(
     app: AppName = None,
     by: By = None,
     rehearsed: Rehearsed = False,
+    wait: Wait = 0.0,
     yes: Yes = False,
 ) -> None:
     """Give up dead letters: their events are never handled; what waits behind them goes on.
@@ -160,8 +166,9 @@ def discard(
     states = [DeliveryState.DEAD, *([DeliveryState.WAITING] if waiting else [])]
     work = _asking(
         ids or (),
-        selection(subscription, key, group, states),
+        lambda: selection(subscription, key, group, states),
         ask,
+        wait=wait,
         verb="Discard",
         every=every,
         rehearsed=rehearsed,
@@ -172,9 +179,10 @@ def discard(
 
 def _asking(
     ids: Sequence[str],
-    wanted: Selection,
+    wanted: Callable[[], Selection],
     ask: Callable[[DeadLetters, Sequence[HeldDelivery]], Awaitable[Asked]],
     *,
+    wait: float,
     verb: str,
     every: bool,
     rehearsed: bool,
@@ -183,7 +191,7 @@ def _asking(
     async def work(output: Output, place: Place) -> ExitCode:
         async with place.opened() as opened:
             letters = DeadLetters(opened)
-            deliveries = await named_deliveries(letters, ids, wanted, every=every)
+            deliveries = await named_deliveries(letters, ids, wanted(), every=every)
             if rehearsed:
                 output.rows(_COLUMNS, [delivery_shown(one) for one in deliveries])
                 return ExitCode.OK if deliveries else ExitCode.FOUND
@@ -192,10 +200,26 @@ def _asking(
             ):
                 return ExitCode.REFUSED
             asked = await ask(letters, deliveries)
-        output.object({"asked_for": asked.deliveries, "together": asked.together})
+            left = await _left(letters, asked, seconds=wait)
+        output.object({"asked_for": asked.deliveries, "left": left, "together": asked.together})
+        if left and wait:
+            output.say(f"{left} are not done after {wait:g} s: is a worker running?")
+            return ExitCode.TIMED_OUT
+        if left:
+            output.say("The workers that have them do it within seconds; --wait waits for that.")
         return ExitCode.OK if deliveries else ExitCode.FOUND
 
     return work
+
+
+async def _left(letters: DeadLetters, asked: Asked, *, seconds: float) -> int:
+    """Return how many are still to be done, after *seconds* at most."""
+    until = time.monotonic() + seconds
+    while True:
+        left = await letters.asked_for(asked.together)
+        if not left or time.monotonic() >= until:
+            return left
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 def _read(file: str) -> str:

@@ -36,6 +36,11 @@ Rehearsed: TypeAlias = Annotated[
     bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")
 ]
 
+Wait: TypeAlias = Annotated[
+    float,
+    typer.Option("--wait", metavar="SECONDS", min=0, help="How long to wait until it is done."),
+]
+
 
 def selection(
     subscription: str | None,

@@ -24,20 +24,10 @@ from headwater.subscriptions.status import SubscriptionState, SubscriptionStatus
 SAMPLE_SECONDS: Final = 1.0
 """How long the command looks at what moves, unless told otherwise."""
 
-_COLUMNS = (
-    "storage",
-    "subscription",
-    "state",
-    "position",
-    "lag",
-    "lag_seconds",
-    "per_second",
-    "delayed",
-    "dead",
-    "parked_keys",
-    "workers",
-    "problem",
-)
+_NOBODY: Final = "(nobody)"
+
+_COLUMNS = ("subscription", "state", "lag", "lag_seconds", "held", "workers", "problem")
+"""What people see; programs (``--json``) get all of it."""
 
 
 def add_to(program: typer.Typer) -> None:
@@ -89,7 +79,11 @@ def status(
                     )
                     healthy = healthy and judged.healthy
                     rows.append({"storage": label, "subscription": name, **_row(judged)})
-        output.rows(_COLUMNS, rows)
+        if output.as_json:
+            output.rows((), rows)
+        else:
+            several = len({row["storage"] for row in rows}) > 1
+            output.rows((*(("storage",) if several else ()), *_COLUMNS), list(map(_shown, rows)))
         return ExitCode.OK if healthy else ExitCode.FOUND
 
     perform(context, work, url=named(context, url, storage), app=app)
@@ -131,6 +125,23 @@ def _row(one: SubscriptionStatus) -> dict[str, Any]:
     }
 
 
+def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *row* as a line for people: what matters, and what to do."""
+    held = [f"{row[kind]} {kind}" for kind in ("dead", "delayed", "waiting") if row[kind]]
+    workers = [name for name in row["workers"] if name != _NOBODY]
+    free = row["workers"].get(_NOBODY, 0)
+    problem = row["problem"]
+    if row["dead"]:
+        dead = f"dead letters: headwater dlq list --subscription {row['subscription']}"
+        problem = f"{problem}; {dead}" if problem else dead
+    return {
+        **row,
+        "held": ", ".join(held) or None,
+        "workers": f"{len(workers)}, {free} partitions free" if free else len(workers),
+        "problem": problem,
+    }
+
+
 def _workers(owners: Sequence[str | None]) -> dict[str, int]:
     """Return how many partitions each worker has."""
-    return dict(sorted(Counter(owner or "(nobody)" for owner in owners).items()))
+    return dict(sorted(Counter(owner or _NOBODY for owner in owners).items()))
