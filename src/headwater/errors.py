@@ -6,7 +6,7 @@ happened, with which values, and what to do. All of them survive pickling.
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from headwater.streams import ExpectedVersion
@@ -389,6 +389,28 @@ class DuplicateValueError(StorageError):
         super().__init__(f"{collection!r}: {problem} {advice}".rstrip())
 
 
+class InlineVersionError(StorageError):
+    """Rows that are committed with their events are computed by code of another version.
+
+    Nothing was written: the event of this code would be missing in the rows. It passes once the
+    rows of this code's version are switched to.
+    """
+
+    def __init__(self, projection: str, *, live: int, code: int) -> None:
+        self.projection, self.live, self.code = projection, live, code
+        advice = (
+            f"Stop this release, and run the one that has version {live}."
+            if live > code
+            else f"Leave it to the release before, until the rows of this one are built and live: "
+            f"headwater projection switch {projection}."
+        )
+        super().__init__(
+            f"Projection {projection!r}: the live rows are of version {live} and committed with "
+            f"their events; this code has version {code}, so its event would be missing in them. "
+            f"{advice}"
+        )
+
+
 class IdempotencyConflictError(StorageError):
     """An id that is known came again with other content, place or order."""
 
@@ -661,12 +683,22 @@ class SubscriptionFailedError(SubscriptionError):
         )
 
 
+KEYS_NAMED_MAX: Final = 10
+"""How many parked keys the text of an error names at most."""
+
+
 class ParkedKeyError(SubscriptionError):
     """A key is parked behind a dead letter, so a wait for it can't succeed."""
 
     def __init__(self, subscription: str, keys: Sequence[str]) -> None:
         self.subscription, self.keys = subscription, tuple(keys)
-        super().__init__(f"Subscription {subscription!r} has parked keys: {', '.join(self.keys)}.")
+        named = ", ".join(self.keys[:KEYS_NAMED_MAX])
+        more = len(self.keys) - KEYS_NAMED_MAX
+        super().__init__(
+            f"Subscription {subscription!r} has parked keys: {named}"
+            f"{f' and {more} more' if more > 0 else ''}. See app.dead_letters, or: headwater dlq "
+            f"list --subscription {subscription}"
+        )
 
 
 class SwitchError(SubscriptionError):
@@ -722,7 +754,7 @@ class WorkerDiedError(SubscriptionError):
         )
 
 
-_NOT_REACHED = "Is it running, or does a handler hang? See app.status()."
+_NOT_REACHED = "Is a worker running, or does a handler hang? See headwater status, or app.status() in its process."
 
 
 class WaitTimeoutError(SubscriptionError, TimeoutError):
