@@ -7,10 +7,13 @@ from unittest import mock
 
 import pytest
 
+from headwater.operations.control import CONTROL_ROWS
 from headwater.ports.changes import CheckpointMove
+from headwater.ports.leases import Share
 from headwater.ports.storage import Storage
 from headwater.subscriptions import leasing, reader
 from headwater.subscriptions.flow import Workers
+from headwater.subscriptions.leasing import Leasing
 from headwater.subscriptions.subscription import Arrival
 from headwater.subscriptions.subscriptions import Subscriptions
 from tests.subscriptions.conftest import OpenStorage
@@ -207,3 +210,55 @@ async def test_someone_waits_for_what_another_worker_does(open_bench: Open) -> N
     states = await working.storage.partition_states("mail")
     assert all(state.checkpoint.position >= position for state in states)
     assert await faults(watching) == []
+
+
+class Hearer:
+    """A member that remembers what it hears."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.shares: list[Share] = []
+        self.unknown = asyncio.Event()
+
+    def hear_share(self, share: Share) -> None:
+        self.shares.append(share)
+
+    def hear_control(self, row_version: int) -> None:
+        """Nobody writes it here."""
+
+    def hear_unknown(self) -> None:
+        self.unknown.set()
+
+
+async def test_one_that_was_dropped_does_not_take_the_leases_of_others_with_it(
+    storage: Storage,
+) -> None:
+    gone, stays = Hearer("gone"), Hearer("stays")
+    for one in (gone, stays):
+        await storage.open_subscription(one.name, partitions=2, start_after=0)
+    await storage.prepare_collections([CONTROL_ROWS])
+    leases = Leasing(storage, workers=Workers(10, 0.01))
+    await leases.open([gone.name, stays.name])
+    for one in (gone, stays):
+        leases.join(one)
+    gained = leases.share(gone.name)
+    assert gained is not None
+    leases.give_up(gone.name, 0, gained.leases[0].token)
+
+    await storage.drop_subscription(gone.name)
+
+    async with asyncio.timeout(20):
+        await gone.unknown.wait()
+        before = len(stays.shares)
+        while len(stays.shares) < before + 3:
+            await storage.wait_for_news(2**31, seconds=0.01)
+    assert not stays.unknown.is_set()
+    assert leases.valid
+    assert leases.share(gone.name) is None
+    await storage.open_subscription(gone.name, partitions=2, start_after=0)
+    gone.shares.clear()
+    leases.join(gone)
+    async with asyncio.timeout(20):
+        while not gone.shares:
+            await storage.wait_for_news(2**31, seconds=0.01)
+    await leases.stop()

@@ -42,7 +42,7 @@ class Member(Protocol):
         ...
 
     def hear_unknown(self) -> None:
-        """Hear that a subscription, perhaps this one, is not stored any more."""
+        """Hear that it is not stored any more; no leases are asked for until it joins again."""
         ...
 
 
@@ -165,10 +165,6 @@ class Leasing:
             self._soon.clear()
             try:
                 await self._renew()
-            except ConfigurationError:
-                for member in tuple(self._members.values()):
-                    member.hear_unknown()
-                await asyncio.sleep(BALANCING_SECONDS)
             except Exception as error:  # noqa: BLE001 - without leases everything would stand still
                 _log.warning("Leases of worker %s could not be renewed: %s", self.worker, error)
                 await asyncio.sleep(BALANCING_SECONDS)
@@ -183,19 +179,40 @@ class Leasing:
                 return
             begun = time.monotonic()
             seconds = self._workers.lease_seconds
-            shares = await self._target.lease_partitions(
-                self.worker, tuple(sorted(self._wanted)), seconds=seconds
-            )
+            names = tuple(sorted(self._wanted))
+            unknown: list[Member] = []
+            try:
+                shares = await self._target.lease_partitions(self.worker, names, seconds=seconds)
+            except ConfigurationError:
+                shares, unknown = await self._lease_each(names, seconds)
             reach("partitions-leased")
             for name, share in shares.items():
                 self._shares[name] = self._without_given_up(name, share)
             self._valid_until = begun + seconds
             self._renewed.set()
             rows = await self._target.get_rows(CONTROL_ROWS.name, tuple(self._members))
+        for member in unknown:
+            member.hear_unknown()
         for name, member in tuple(self._members.items()):
             if name in self._shares:
                 member.hear_share(self._shares[name])
             member.hear_control(rows[name].version if name in rows else 0)
+
+    async def _lease_each(
+        self, names: Iterable[str], seconds: float
+    ) -> tuple[dict[str, Share], list[Member]]:
+        """Lease one by one, as one is not stored; ask no more for such, and return who they are."""
+        shares: dict[str, Share] = {}
+        unknown: list[Member] = []
+        for name in names:
+            try:
+                shares |= await self._target.lease_partitions(self.worker, (name,), seconds=seconds)
+            except ConfigurationError:
+                self._wanted.discard(name)
+                self._shares.pop(name, None)
+                if (member := self._members.pop(name, None)) is not None:
+                    unknown.append(member)
+        return shares, unknown
 
     async def _release(self) -> None:
         while self._giving_up:
@@ -203,6 +220,8 @@ class Leasing:
             partitions = sorted(partition for partition, _ in given_up)
             try:
                 await self._target.release_partitions(self.worker, name, partitions)
+            except ConfigurationError:
+                _log.debug("Subscription %r is not stored any more", name)
             except StorageError:
                 self._giving_up.setdefault(name, set()).update(given_up)
                 raise
