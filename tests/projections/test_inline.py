@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from headwater import App, BoundedContext, Command, Projection, Recorded, applies
+from headwater import App, Projection, Recorded, applies
 from headwater.adapters.storage.memory import MemoryStorage
 from headwater.errors import RowMissingError, WiringError
 from headwater.ports.storage import Storage
-from headwater.unit_of_work.unit import UnitOfWork
 from tests.projections.conftest import OpenStorage
+from tests.projections.inline_tallies import Count, Forget, inline_app
 from tests.projections.tallies import (
     Counted,
     Forgot,
@@ -20,31 +20,6 @@ from tests.projections.tallies import (
     count,
     counts,
 )
-
-
-class Count(Command[None], context="tally"):
-    name: str
-    times: int = 1
-
-
-class Forget(Command[None], context="tally"):
-    name: str
-
-
-def inline_app(storage: Storage, projection: type[Projection[Tally]] = InlineTallies) -> App:
-    app = app_of(projection, storage)
-    commands = BoundedContext("tally")
-
-    @commands.handler
-    async def handle_count(command: Count, unit: UnitOfWork) -> None:
-        unit.append(f"tally.all-{command.name}", *[Counted(command.name)] * command.times)
-
-    @commands.handler
-    async def handle_forget(command: Forget, unit: UnitOfWork) -> None:
-        unit.append(f"tally.all-{command.name}", Forgot(command.name))
-
-    app.contexts[0].include(commands)
-    return app
 
 
 async def test_rows_are_there_as_soon_as_the_command_is_done(storage: Storage) -> None:

@@ -54,7 +54,7 @@ class ProjectionRunners:
         self._task: asyncio.Task[None] | None = None
         self._one = asyncio.Lock()
         self.inline = InlineProjections(
-            [InlineProjection(plan, clock) for plan in plans if plan.cls.inline and plan.alone]
+            [InlineProjection(plan, clock) for plan in plans if plan.alone and plan.target is log]
         )
 
     # ------------------------------------------------------------------ start and stop
@@ -96,6 +96,7 @@ class ProjectionRunners:
                     found = stored.get(plan.wanted.spec.name)
                     if plan.target is storage and plan.alone and found is not None:
                         self._known[plan.name] = found
+                        await self.inline.heard(found)
             await self._run_wanted()
 
     # --------------------------------------------------------------------- looking

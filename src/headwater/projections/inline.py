@@ -4,6 +4,8 @@ together with them.
 The unit reads the rows of its events at its commit, folds, and writes them guarded by the versions
 that it has read; another unit that was first makes it run again. What is appended past units of
 work (an event store's `append`, the outbox, an import) is not seen.
+
+Where the live rows are of a version that this code does not compute, its events are refused.
 """
 
 import asyncio
@@ -14,12 +16,20 @@ import msgspec
 
 from headwater.clock import Clock, microseconds_since_epoch
 from headwater.domain.read_model import ReadModel
-from headwater.errors import ConflictError, RowConflictError, UnknownEventError
+from headwater.errors import (
+    ConfigurationError,
+    ConflictError,
+    InlineVersionError,
+    RowConflictError,
+    UnknownEventError,
+)
 from headwater.metadata import Recorded
 from headwater.operations.projections.building import stored_generations
-from headwater.operations.projections.generations import GENERATIONS, Generation, Generations
+from headwater.operations.projections.generations import GENERATIONS, Generations
 from headwater.ports.changes import RowChange
+from headwater.ports.rows import Row
 from headwater.projections.plan import ProjectionPlan
+from headwater.projections.write_order import writable_order
 from headwater.unit_of_work.collecting import Collecting
 from headwater.unit_of_work.row_type import RowType
 
@@ -49,34 +59,52 @@ class _Appending(msgspec.Struct, frozen=True):
         raise UnknownEventError("An inline projection", "a record of its event")
 
 
+class _Known(msgspec.Struct, Generic[M], frozen=True):
+    """Which generations there are, as this process has seen it last.
+
+    `rows` is where they are computed inline; None: by a subscription, or not by this code.
+    """
+
+    generations: Generations
+    rows: RowType[M] | None = None
+
+    @property
+    def has_inline(self) -> bool:
+        """Whether some rows are computed inline now, or once they are switched to."""
+        return any(one.inline for one in self.generations.generations)
+
+
 class InlineProjection(Generic[M]):
-    """One projection whose rows are computed inline, if they are in the live generation."""
+    """One projection's part in units of work: its rows, where the live ones are computed inline.
+
+    Also one that this code leaves to a subscription is looked after: while a release takes over in
+    which it is inline, or is not any more, the events of both have to be in the rows.
+    """
 
     def __init__(self, plan: ProjectionPlan[M], clock: Clock) -> None:
         self.plan, self._clock = plan, clock
-        self._folding = plan.folding
-        self._generations = Generations(plan.name, plan.wanted.spec.name)
-        self._type: RowType[M] = plan.folding.type
+        self._known: _Known[M] = _Known(Generations(plan.name, plan.wanted.spec.name))
         self._takes: dict[type, bool] = {}
 
     async def load(self) -> None:
         """Find out which generation is live."""
-        self._generations = await stored_generations(self.plan.target, self.plan.wanted)
-        live = self._live
-        if live is not None:
-            self._type = self._folding.type.in_collection(live.collection)
-            await self.plan.target.prepare_collections([self._type.spec])
+        await self.heard(await stored_generations(self.plan.target, self.plan.wanted))
 
-    @property
-    def _live(self) -> Generation | None:
-        live = self._generations.live
-        return live if live is not None and live.inline and self.plan.computes(live) else None
+    async def heard(self, found: Generations) -> None:
+        """Go on with the generations that were *found*."""
+        live = found.live
+        if live is None or not live.inline or not self.plan.computes_inline(live):
+            self._known = _Known(found)
+            return
+        rows = self.plan.folding.type.in_collection(live.collection)
+        await self.plan.target.prepare_collections([rows.spec])
+        self._known = _Known(found, rows)
 
     def takes(self, event: type) -> bool:
         """Return whether it has a method for *event*."""
         known = self._takes.get(event)
         if known is None:
-            folds = self._folding.folds.events
+            folds = self.plan.folding.folds.events
             known = self._takes[event] = any(base in folds for base in event.__mro__)
         return known
 
@@ -84,56 +112,99 @@ class InlineProjection(Generic[M]):
         """Fold *events*, which *unit* is about to commit, into rows that are committed with them.
 
         Raises:
+            InlineVersionError: the live rows are computed inline, not by this code.
             RowMissingError, ProjectionKeyError: as `Folding.fold`.
         """
-        while self._generations.fenced_until > microseconds_since_epoch(self._clock.now()):
-            await asyncio.sleep(FENCE_LOOK_SECONDS)
-            await self.load()
-        found = self._generations
-        # Whoever switches meanwhile refuses this commit.
-        unit.rows.was_read(GENERATIONS.name, found.collection, found.row_version)
-        if self._live is None:
+        if not (self.plan.cls.inline or self._known.has_inline):
             return
         taken = [_Appending(event) for event in events]
-        rows = await self._rows(unit, [self._folding.key_of(event) for event in taken])
-        for event in taken:
-            key = self._folding.key_of(event)
-            rows[key] = self._folding.fold(event, key, rows[key])
-        for key, row in rows.items():
-            if row is not None:
-                unit.rows.write(self._type.written(row, expected=None))
+        while True:
+            known = await self._settled()
+            if known.rows is None:
+                break
+            try:
+                await self._compute(unit, taken, known.rows)
+            except ConfigurationError:
+                # The rows may have been dropped, after a switch that was not seen here.
+                await self.load()
+                if self._known.generations == known.generations:
+                    raise
             else:
-                unit.rows.write(RowChange(self._type.name, key, None))
+                break
+        # Whoever switches meanwhile refuses this commit.
+        found = known.generations
+        unit.rows.was_read(GENERATIONS.name, found.collection, found.row_version)
 
-    async def _rows(self, unit: Collecting, keys: Sequence[str]) -> dict[str, M | None]:
-        name, rows = self._type.name, dict[str, M | None]()
-        stored = await self.plan.target.get_rows(name, tuple(dict.fromkeys(keys)))
-        for key in keys:
-            row, written = stored.get(key), unit.rows.pending(name, key)
-            unit.rows.was_read(name, key, row.version if row is not None else 0)
-            if written is not None:
-                data = written.data
-                rows[key] = self._type.decode_data(data) if data is not None else None
+    async def _settled(self) -> _Known[M]:
+        """Return what is known once no switch is under way.
+
+        Raises:
+            InlineVersionError: the live rows are computed inline, not by this code.
+        """
+        looked = False
+        while True:
+            known = self._known
+            if known.generations.fenced_until > microseconds_since_epoch(self._clock.now()):
+                await asyncio.sleep(FENCE_LOOK_SECONDS)
             else:
-                rows[key] = self._type.decode(row) if row is not None else None
-        return rows
+                live = known.generations.live
+                if live is None or not live.inline or known.rows is not None:
+                    return known
+                if looked:
+                    raise InlineVersionError(
+                        self.plan.name, live=live.version, code=self.plan.cls.version
+                    )
+                looked = True
+            await self.load()
+
+    async def _compute(
+        self, unit: Collecting, taken: Sequence[_Appending], type: RowType[M]
+    ) -> None:
+        folding = self.plan.folding
+        keys = [folding.key_of(event) for event in taken]
+        stored = await self.plan.target.get_rows(type.name, tuple(dict.fromkeys(keys)))
+        before = {key: self._before(unit, type, key, stored.get(key)) for key in keys}
+        rows = dict(before)
+        for event, key in zip(taken, keys, strict=True):
+            rows[key] = folding.fold(event, key, rows[key])
+        for key in writable_order(type, before, rows):
+            row = rows[key]
+            change = (
+                type.written(row, expected=None)
+                if row is not None
+                else RowChange(type.name, key, None)
+            )
+            unit.rows.write(change)
+
+    def _before(self, unit: Collecting, type: RowType[M], key: str, stored: Row | None) -> M | None:
+        unit.rows.was_read(type.name, key, stored.version if stored is not None else 0)
+        written = unit.rows.pending(type.name, key)
+        if written is not None:
+            return type.decode_data(written.data) if written.data is not None else None
+        return type.decode(stored) if stored is not None else None
 
 
 class InlineProjections:
-    """All inline projections of an app; units of work ask it at their commit."""
+    """All projections of an app with rows beside the log; units of work ask it at their commit."""
 
     def __init__(self, projections: Sequence[InlineProjection[Any]]) -> None:
-        self._projections = tuple(projections)
+        self._projections = {one.plan.name: one for one in projections}
 
     async def load(self) -> None:
         """Find out which generations are live."""
-        for projection in self._projections:
+        for projection in self._projections.values():
             await projection.load()
+
+    async def heard(self, found: Generations) -> None:
+        """Go on with the generations of a projection that were *found*."""
+        projection = self._projections.get(found.projection)
+        if projection is not None:
+            await projection.heard(found)
 
     async def compute(self, unit: Collecting) -> None:
         """Add to *unit* the rows that its events make."""
         events = [sealed.event for _, sealed in unit.collected()]
-        for projection in self._projections:
+        for projection in self._projections.values():
             taken = [event for event in events if projection.takes(type(event))]
             if taken:
                 await projection.compute(unit, taken)

@@ -57,6 +57,14 @@ class ProjectionPlan(Generic[M]):
         """Return whether this code is the one for *generation*."""
         return generation.version == self.cls.version
 
+    def computes_inline(self, generation: Generation) -> bool:
+        """Return whether this code can compute *generation* in units of work, though it may leave
+        its own to a subscription."""
+        folds = self.folding.folds
+        return self.computes(generation) and not (
+            folds.each or any(fold.recorded for fold in folds.folds)
+        )
+
     def subscription_of(self, generation: Generation) -> Subscription:
         """Return the subscription by which *generation* is computed."""
         return msgspec.structs.replace(self.subscription, name=generation.subscription)

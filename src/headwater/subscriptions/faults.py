@@ -5,6 +5,7 @@ from typing import Final
 from headwater.errors import (
     DuplicateValueError,
     IdempotencyConflictError,
+    InlineVersionError,
     KeyStoreError,
     KeyStoreUnavailableError,
     OutcomeUnknownError,
@@ -16,6 +17,7 @@ from headwater.errors import (
 )
 
 PASSING: Final = (
+    InlineVersionError,
     KeyStoreUnavailableError,
     OutcomeUnknownError,
     StorageBusyError,
@@ -23,7 +25,8 @@ PASSING: Final = (
     StorageReadOnlyError,
     StorageUnavailableError,
 )
-"""What may pass by itself, and is no event's fault: a server is away, or another takes over."""
+"""What may pass by itself, and is no event's fault: a server is away, another takes over, or a
+release is not switched to yet."""
 
 
 def lies_in_an_event(error: BaseException) -> bool:

@@ -4,6 +4,7 @@ One commit flips the pointer and retires the old generation, so that nothing mor
 written.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -29,6 +30,10 @@ from headwater.ports.storage import Storage
 
 FENCE_SECONDS: Final = 5.0
 """How long units of work wait at most for a switch to rows that are computed inline."""
+
+SEEN_SECONDS: Final = 5.0
+"""So long after it was begun every process knows of a generation that is to be computed inline,
+and computes it in its units of work once it is live; they look each second."""
 
 FENCES_MAX: Final = 5
 """How often such a switch is tried, if events go on to come past units of work."""
@@ -116,12 +121,17 @@ async def flip_inline(
 ) -> Generation:
     """As `flip`, for a generation that is computed inline from then on.
 
-    Units of work wait for it, `FENCE_SECONDS` at most; *now* says the time in microseconds since
-    1970 UTC.
+    Where rows were left to a subscription, it waits `SEEN_SECONDS` from the begin of the
+    generation. Units of work wait for the switch, `FENCE_SECONDS` at most; *now* says the time in
+    microseconds since 1970 UTC.
 
     Raises:
         SwitchError: events of the projection went on to come past units of work.
     """
+    live = meeting.generations.live
+    if live is not None and not live.inline:
+        known = meeting.building.begun_at + round(SEEN_SECONDS * 1_000_000)
+        await asyncio.sleep(min(SEEN_SECONDS, max(0, known - now()) / 1_000_000))
     types = frozenset((await read_control(storage, meeting.building.subscription)).types)
     for _ in range(FENCES_MAX):
         meeting = await _fenced(storage, meeting, until=now() + round(FENCE_SECONDS * 1_000_000))
