@@ -1,7 +1,9 @@
 """Policies on handlers: each attempt in a unit of work of its own, one commit after them."""
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable, Callable
+from itertools import count
+from typing import Any, ParamSpec, TypeVar, cast
 
 import pytest
 
@@ -9,12 +11,16 @@ from headwater.adapters.storage.memory import MemoryStorage
 from headwater.errors import StorageUnavailableError, WiringError
 from headwater.mediator import Handlers, Mediator, Next, Publisher, Sender, handles, hears
 from headwater.mediator.scanning import MARKS_ATTRIBUTE
+from headwater.resilience import Fallback, Guard, Policy
 from headwater.unit_of_work.unit import CURRENT_UNIT, UnitOfWork
 from headwater.unit_of_work.units import Units
 from tests.mediator.accounts import Accounts, HandlerFailedError, account, conflicting, log
 from tests.mediator.bank import Ask, Deposit, Deposited, GetCents, ListCents, Transfer
 from tests.mediator.sessions import Session, sessions
 from tests.mediator.tries import Tries
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def failing_first(times: int, tries: Tries) -> Handlers:
@@ -89,6 +95,92 @@ async def test_what_the_storage_raises_passes_the_policy_by(units: Units) -> Non
 
     assert tries.failures == []
     assert raised.value.__cause__ is None
+
+
+async def test_what_the_storage_raises_in_a_group_passes_the_policy_by_too(units: Units) -> None:
+    tries, table = Tries(), Handlers()
+
+    @table.handler(policy=tries)
+    async def deposit(command: Deposit) -> int:
+        raise ExceptionGroup("publish", [HandlerFailedError(), StorageUnavailableError("away")])
+
+    with pytest.raises(ExceptionGroup, match="publish"):
+        await Mediator(table, units=units).send(Deposit("a"))
+
+    assert tries.failures == []
+
+
+class Checked:
+    """Refuses what is below 8, so that a policy around it tries again."""
+
+    async def call(
+        self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        result = await function(*args, **kwargs)
+        if isinstance(result, int) and result < 8:
+            raise HandlerFailedError
+        return result
+
+
+class Twice:
+    """Calls twice, one after the other, and returns the *better* result: the first, or the last."""
+
+    def __init__(self, better: int) -> None:
+        self._better = better
+
+    async def call(
+        self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        results = [await function(*args, **kwargs), await function(*args, **kwargs)]
+        return results[self._better]
+
+
+@pytest.mark.parametrize(
+    ("policy", "kept"),
+    [
+        (Policy(Tries(), Checked()), 8),
+        (Twice(0), 6),
+        (Twice(-1), 7),
+        (Policy(Fallback(lambda _: 0), Checked()), None),
+        (Policy(Fallback(lambda _: 0), Tries(2), Checked()), None),
+    ],
+)
+async def test_of_several_attempts_that_end_well_one_is_kept_whose_result_is_returned(
+    units: Units, storage: MemoryStorage, policy: Guard, kept: int | None
+) -> None:
+    table, cents = Handlers(), count(6)
+
+    @table.handler(policy=policy)
+    async def deposit(command: Deposit, accounts: Accounts) -> int:
+        to = await account(accounts, command.account)
+        to.deposit(next(cents))
+        return to.cents
+
+    returned = await Mediator(table, units=units).send(Deposit("a"))
+
+    assert returned == (kept or 0)
+    assert await log(storage) == ([] if kept is None else [("a", kept)])
+
+
+async def test_a_result_that_a_guard_changes_keeps_the_last_attempt(
+    units: Units, storage: MemoryStorage
+) -> None:
+    class Doubled:
+        async def call(
+            self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+        ) -> T:
+            result: Any = await function(*args, **kwargs)
+            return cast("T", result * 1000)
+
+    table = Handlers()
+
+    @table.handler(policy=Doubled())
+    async def deposit(command: Deposit, accounts: Accounts) -> int:
+        (await account(accounts, command.account)).deposit(5)
+        return 5
+
+    assert await Mediator(table, units=units).send(Deposit("a")) == 5000
+    assert await log(storage) == [("a", 5)]
 
 
 async def test_a_nested_message_under_a_policy_does_not_spoil_the_unit_around_it(

@@ -1,5 +1,6 @@
 """Which attempt is under way, and at what: known to whatever runs inside it."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from contextvars import ContextVar, Token
 from types import TracebackType
@@ -13,6 +14,11 @@ time_limits: Final[ContextVar[tuple[tuple[Clock, float], ...]]] = ContextVar(
     "headwater_time_limits", default=()
 )
 """The clock and monotonic time of each limit that was set around what runs here."""
+
+answer_instead: Final[ContextVar[Callable[[], None] | None]] = ContextVar(
+    "headwater_answer_instead", default=None
+)
+"""Is told that no call made so far is what is answered with."""
 
 
 def current_attempt() -> int:

@@ -7,6 +7,7 @@ from typing import Any, Final, ParamSpec, TypeVar, cast
 
 from headwater.errors import ConfigurationError, RefusedError
 from headwater.resilience.arguments import ErrorTypes, checked_error_types, refuse_repeated
+from headwater.resilience.attempts import answer_instead
 from headwater.resilience.failures import leaves_of, nearest, reason_of
 from headwater.resilience.guards import COROUTINE, Decorating, check_awaitable, name_of
 
@@ -68,6 +69,8 @@ class Fallback(Decorating):
             _log.warning(
                 "%s failed with %s; its fallback answers", name_of(function, args), reason_of(error)
             )
+            if (told := answer_instead.get()) is not None:
+                told()
             # Within the handler of the error, so that a second one has it as its context.
             answer = self._function(error)
             return cast("T", await answer if isawaitable(answer) else answer)

@@ -23,6 +23,9 @@ class Guard(Protocol):
 
     It calls *function* with the arguments once, several times or not at all, each time anew, and
     returns what that returns. It lets `CancelledError` through.
+
+    Around a handler each call has a unit of work of its own, and the one is kept whose result is
+    returned.
     """
 
     async def call(
