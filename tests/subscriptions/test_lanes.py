@@ -10,11 +10,12 @@ import pytest
 from headwater.errors import StorageUnavailableError, SubscriptionFailedError
 from headwater.ports.changes import Changes, Committed
 from headwater.ports.storage import Storage
-from headwater.subscriptions import runner
+from headwater.subscriptions import runner, session
 from headwater.subscriptions.delivery import Delivery
-from headwater.subscriptions.flow import Flow
+from headwater.subscriptions.flow import Flow, Workers
 from headwater.subscriptions.partitions import InFlight
 from headwater.subscriptions.runner import Runner
+from headwater.subscriptions.stop_on_failure import StopOnFailure
 from headwater.subscriptions.subscription import Arrival, partition_of
 from tests.subscriptions.ledger import Booked
 from tests.subscriptions.seeing import Seen
@@ -263,3 +264,41 @@ async def test_a_lease_that_can_not_be_renewed_ends_work_before_it_ends_for_othe
     await subscriptions.settle()
 
     assert seen.positions == [1, 2]
+
+
+async def test_a_partition_that_is_given_up_leaves_its_room_to_others(
+    bench: Workbench,
+    storage: Storage,
+    with_flow: Callable[[Flow], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Nobody moves idle partitions by himself in this test.
+    monkeypatch.setattr(session, "IDLE_SECONDS", 1000.0)
+    with_flow(Flow(in_flight_bytes=1))
+    bench.workers = Workers(10, 0.01)
+
+    class Suspended(StopOnFailure):
+        async def ready(self) -> None:
+            await asyncio.Event().wait()
+
+    seen = Seen()
+    mail = bench.subscriber(seen, partitions=2)
+    mail.failures = lambda charge: Suspended() if charge.partition == 1 else StopOnFailure()
+    stays, given_up = (
+        next(name for name in "abcdefgh" if partition_of(f"ledger-{name}", 2) == partition)
+        for partition in (0, 1)
+    )
+    for _ in range(3):
+        await bench.book(given_up)
+    await bench.start(mail)
+    async with asyncio.timeout(20):
+        while not mail.fronts():
+            await storage.wait_for_news(2**31, seconds=0.01)
+        while "other" not in [one.worker for one in await storage.partition_states("mail")]:
+            await storage.lease_partitions("other", ("mail",), seconds=10)
+            await storage.wait_for_news(2**31, seconds=0.01)
+        await bench.book(stays)
+        while not seen.positions:
+            await storage.wait_for_news(2**31, seconds=0.01)
+
+    assert seen.positions == [4]

@@ -134,13 +134,16 @@ class Session:
         Raises:
             StorageError: the storage can't be used.
         """
+        if self._ended.is_set():
+            return
         control = self._place.control
-        stop_at, guards = control.stored.stop_at, control.guards
+        before, guards = control.stored, control.guards
         await control.load()
-        if not control.admits or control.stored.stop_at != stop_at:
+        stops = not control.admits or control.stored.stop_at != before.stop_at
+        if stops or control.stored.corrected != before.corrected:
             # What is still committed here was read under the row as it was, and is refused.
             control.guards = guards
-            self.end(give_up=True)
+            self.end(give_up=stops)
 
     def hear_control(self, row_version: int) -> None:
         """Hear at which version the control row stands."""
@@ -233,6 +236,7 @@ class Session:
                 lane.end()
             leasing = self._place.leasing
             leasing.give_up(self._place.subscription.name, number, partition.token)
+            self._reader.has_room()
 
     # ----------------------------------------------------------------------- progress
 
