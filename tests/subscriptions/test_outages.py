@@ -89,9 +89,15 @@ async def test_what_was_done_though_nobody_said_so_is_not_done_twice(
         assert balance.bookings == 2
 
 
-async def test_a_handler_that_finds_the_storage_away_gets_its_event_again(bench: Workbench) -> None:
+@pytest.mark.parametrize("together", [True, False])
+async def test_a_handler_that_finds_the_storage_away_gets_its_event_again(
+    bench: Workbench, *, together: bool
+) -> None:
     handed: list[int] = []
-    errors = chain([StorageUnavailableError("away")] * 2, repeat(None))
+    away: Exception = StorageUnavailableError("away")
+    if together:
+        away = ExceptionGroup("publish", [LookupError(), ExceptionGroup("tasks", [away])])
+    errors = chain([away] * 2, repeat(None))
 
     async def handle(arrival: Arrival, delivery: Delivery) -> None:
         handed.append(delivery.position)

@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from headwater.errors import ConflictError, HandlerCancelledError
 from headwater.resilience import Guard
+from headwater.resilience.failures import leaves_of
+from headwater.subscriptions.faults import PASSING
 from headwater.subscriptions.handing_over import HandingOver
 from headwater.subscriptions.subscription import Arrival, Batch, Outcome, Worked
 from headwater.unit_of_work.cancellation import cancelled_from_outside
@@ -126,8 +128,15 @@ class SubscriberConsumer:
             if cancelled_from_outside():
                 raise
             return HandlerCancelledError(self._subscription)
-        except Exception as error:
-            if isinstance(error, ConflictError) and unit.conflicted:
-                raise
-            return error
+        except Exception as error:  # noqa: BLE001 - the runner decides what it means
+            storages = _storages_in(error)
+            if isinstance(storages, ConflictError) and unit.conflicted:
+                raise storages
+            return storages if isinstance(storages, PASSING) else error
         return None
+
+
+def _storages_in(error: Exception) -> BaseException:
+    """Return the trouble of a storage that *error* is or, if it is a group, has in it."""
+    types = (ConflictError, *PASSING)
+    return next((one for one in leaves_of(error) if isinstance(one, types)), error)
