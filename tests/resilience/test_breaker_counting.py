@@ -7,7 +7,12 @@ from datetime import UTC, datetime
 import pytest
 
 from headwater.clock import ManualClock
-from headwater.errors import CallRejectedError, ConfigurationError, RefusedError
+from headwater.errors import (
+    CallRejectedError,
+    ConfigurationError,
+    RefusedError,
+    UncertainEffectError,
+)
 from headwater.resilience import (
     BreakerChange,
     BreakerState,
@@ -66,6 +71,8 @@ def test_what_called_nothing_is_no_failure_unless_it_is_named() -> None:
 
     assert not CircuitBreaker().counts(rejected)
     assert not CircuitBreaker().counts(ConfigurationError("wrong"))
+    uncertain = UncertainEffectError("pay", "7", begun_at=datetime.now(UTC), problem="")
+    assert not CircuitBreaker().counts(uncertain)
     assert CircuitBreaker(counts=(Exception, CallRejectedError)).counts(rejected)
 
 

@@ -3,7 +3,12 @@
 from enum import Enum
 from typing import Final
 
-from headwater.errors import CallRejectedError, ConfigurationError, RefusedError
+from headwater.errors import (
+    CallRejectedError,
+    ConfigurationError,
+    RefusedError,
+    UncertainEffectError,
+)
 from headwater.resilience.arguments import ErrorTypes, checked_error_types, refuse_repeated
 from headwater.resilience.failures import leaves_of, nearest
 
@@ -18,7 +23,7 @@ class Verdict(Enum):
     """It never came to the thing that was called, or was cancelled."""
 
 
-_SAY_NOTHING: Final = (CallRejectedError, ConfigurationError)
+_SAY_NOTHING: Final = (CallRejectedError, ConfigurationError, UncertainEffectError)
 """Raised before anything was called."""
 
 
