@@ -754,7 +754,10 @@ class WorkerDiedError(SubscriptionError):
         )
 
 
-_NOT_REACHED = "Is a worker running, or does a handler hang? See headwater status, or app.status() in its process."
+_NOT_REACHED = (
+    "Is a worker running, or does a handler hang? See headwater status, or app.status() in its "
+    "process."
+)
 
 
 class WaitTimeoutError(SubscriptionError, TimeoutError):
