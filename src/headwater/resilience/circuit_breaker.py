@@ -50,7 +50,8 @@ class CircuitBreaker(Decorating):
     deciding. Everything else is an answer and counts as a success, refusals too, except what says
     nothing about what is guarded: cancellation and other errors that are no `Exception`, and
     `CallRejectedError`, `ConfigurationError` and `UncertainEffectError` unless they are named. A
-    probe that ends so gives its place back. An exception group is a failure if one of its members is.
+    probe that ends so gives its place back. An exception group is a failure if one of its members
+    is.
 
     Under `attempt_subject` the failures of one subject count once, until the state changes or the
     subject succeeds.

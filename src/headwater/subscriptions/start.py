@@ -1,6 +1,6 @@
 """Where a new subscription begins in the log."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -54,7 +54,7 @@ class Start(msgspec.Struct, frozen=True):
     async def after(self, log: Log) -> int:
         """Return the position in *log* after which to begin."""
         if isinstance(self.at, datetime):
-            return await position_at(log, self.at - timedelta(microseconds=1))
+            return await _position_by(log, microseconds_since_epoch(self.at) - 1)
         if self.at == 1:
             return 0
         head = await log.head()
@@ -73,7 +73,10 @@ async def position_at(log: Log, moment: datetime) -> int:
     Raises:
         ValueError: *moment* has no time zone.
     """
-    latest = microseconds_since_epoch(moment)
+    return await _position_by(log, microseconds_since_epoch(moment))
+
+
+async def _position_by(log: Log, latest: int) -> int:
     low, high = 0, await log.head()
     while low < high:
         middle = (low + high) // 2

@@ -131,7 +131,7 @@ class SubscriberConsumer:
         except Exception as error:  # noqa: BLE001 - the runner decides what it means
             storages = _storages_in(error)
             if isinstance(storages, ConflictError) and unit.conflicted:
-                raise storages
+                raise storages from storages.__cause__
             return storages if isinstance(storages, PASSING) else error
         return None
 
