@@ -18,7 +18,8 @@ from headwater.ports.rows import ROWS_MAX, CollectionSpec, RowQuery
 from headwater.ports.storage import Storage
 
 CONTROL_ROWS: Final = CollectionSpec(
-    "headwater_subscriptions", ("types", "paused", "stop_at", "retired", "by", "reason")
+    "headwater_subscriptions",
+    ("types", "paused", "stop_at", "retired", "by", "reason", "corrected"),
 )
 """The collection of all control rows; a row's key is the name of the subscription."""
 
@@ -35,8 +36,9 @@ class Control(msgspec.Struct, frozen=True):
     `types` holds the newest schema version of each stored type name that some worker has wanted.
     `paused`: nobody works. `stop_at`: every partition is worked exactly up to that position, its
     checkpoint is stored there, and then nobody works. `retired`: nobody works it ever again, a
-    newer generation has taken over. `by` and `reason` say who wanted so, and why. `row_version`
-    0: nothing is stored.
+    newer generation has taken over. `by` and `reason` say who wanted so, and why. `corrected` is
+    how many corrections of payloads were stored for it: workers that have not read the last one
+    commit nothing. `row_version` 0: nothing is stored.
     """
 
     types: Mapping[str, int] = {}
@@ -46,6 +48,7 @@ class Control(msgspec.Struct, frozen=True):
     by: str = ""
     reason: str = ""
     row_version: int = 0
+    corrected: int = 0
 
     def guard(self, subscription: str) -> RowGuard:
         """Return what lets a commit pass only while this stands."""
@@ -61,6 +64,7 @@ class Control(msgspec.Struct, frozen=True):
             after.retired,
             after.by,
             after.reason,
+            after.corrected,
         )
         data = msgspec.json.encode(row).decode()
         return RowChange(CONTROL_ROWS.name, subscription, data, expected=self.row_version)
@@ -82,6 +86,7 @@ class _Row(msgspec.Struct, frozen=True, omit_defaults=True):
     retired: bool = False
     by: str = ""
     reason: str = ""
+    corrected: int = 0
 
 
 _decode: Final = msgspec.json.Decoder(_Row).decode
@@ -111,6 +116,7 @@ async def read_control(storage: Storage, subscription: str) -> Control:
         found.by,
         found.reason,
         row.version,
+        found.corrected,
     )
 
 

@@ -292,6 +292,9 @@ class Lane:
             return False
 
         async def work(batch: Batch) -> Outcome:
+            # Somebody may just have corrected the event: what is done outside must not be done
+            # once more because the commit is refused for that.
+            await self._place.control.check_unchanged()
             failed = await self._hand_over(((partition, batch),), again=True)
             if failed:
                 _, arrivals, error = failed[0]

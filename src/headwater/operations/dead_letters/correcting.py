@@ -1,13 +1,17 @@
 """Corrects the payload of an event for a subscription, beside the log."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
 
-from headwater.errors import ConfigurationError, SerializationError
+from headwater.errors import ConfigurationError, ConflictError, SerializationError
+from headwater.operations.control import CONTROL_ROWS, read_control
+from headwater.operations.dead_letters.overrides import base_name
+from headwater.ports.changes import Changes, RowChange
 from headwater.ports.log import WHOLE_LOG, Log, StoredEvent
 from headwater.ports.sealed import PERSONAL_PREFIX
+from headwater.ports.storage import Storage
 from headwater.serialization.codec import EventCodec
 from headwater.serialization.personal import addressees
 
@@ -57,6 +61,32 @@ def correction_of(stored: StoredEvent, data: str, codec: EventCodec | None) -> C
     name, version, text = codec.encode(events[0])
     # What is personal in it stands there as it is: the row that it gets into is sealed as a whole.
     return Correction(name, version, text, addressees(text))
+
+
+async def store_correction(storage: Storage, subscription: str, rows: Sequence[RowChange]) -> None:
+    """Commit *rows*, and refuse what workers commit that have not read them, of all generations.
+
+    So no generation passes the event as it was, unless it has passed it already.
+    """
+    base, told = base_name(subscription), set[str]()
+    await storage.prepare_collections([CONTROL_ROWS])
+    while True:
+        # One that was opened after the last look may have read nothing of the correction.
+        names = {one.name for one in await storage.subscriptions() if base_name(one.name) == base}
+        names -= told
+        if not names and not rows:
+            return
+        controls = {name: await read_control(storage, name) for name in names}
+        tells = [
+            control.changed(name, corrected=control.corrected + 1)
+            for name, control in controls.items()
+        ]
+        try:
+            await storage.commit(Changes(rows=(*rows, *tells)))
+        except ConflictError:
+            continue
+        told |= names
+        rows = ()
 
 
 def _check_object(data: str) -> None:

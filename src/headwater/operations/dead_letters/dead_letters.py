@@ -13,7 +13,11 @@ from headwater.clock import Clock, SystemClock, microseconds_since_epoch
 from headwater.errors import ConfigurationError, DeliveryNotHeldError
 from headwater.ids import new_id
 from headwater.operations.dead_letters.audit import REASON_CHARS_MAX, AuditEntry, audit_row
-from headwater.operations.dead_letters.correcting import correction_of, event_at
+from headwater.operations.dead_letters.correcting import (
+    correction_of,
+    event_at,
+    store_correction,
+)
 from headwater.operations.dead_letters.deliveries import DeliveryState, HeldDelivery
 from headwater.operations.dead_letters.looking import HeldDeliveries
 from headwater.operations.dead_letters.overrides import PayloadOverride, base_name, override_row
@@ -64,8 +68,9 @@ class DeadLetters(HeldDeliveries):
     async def edit(self, id: str, data: str, *, author: str, reason: str) -> PayloadOverride:
         """Have the subscription read *data* in the place of the event that *id* delivers.
 
-        It is JSON text in the form in which the event is stored. The log stays as it is; rebuilds
-        of the subscription read it too. It is not replayed by that.
+        It is JSON text in the form in which the event is stored. The log stays as it is; all
+        generations of the subscription read it, and none that is still before the event passes it
+        without, whoever works it. It is not replayed by that.
 
         Raises:
             DeliveryNotHeldError: none of that id is held, or its event was erased.
@@ -124,7 +129,7 @@ class DeadLetters(HeldDeliveries):
         )
         row = override_row(override, subjects=correction.subjects)
         audit = self._audit(held, "edited", by=author, reason=reason)
-        await self._storage.commit(Changes(rows=(row, audit)))
+        await store_correction(self._storage, held.subscription, (row, audit))
         self._look()
         return override
 
