@@ -2,8 +2,8 @@
 
 import msgspec
 
-from headwater.errors import ConfigurationError, SwitchError
-from headwater.operations.control import write_control
+from headwater.errors import ConfigurationError, ConflictError, SwitchError
+from headwater.operations.control import CONTROL_ROWS, read_control
 from headwater.operations.dead_letters.deliveries import DELIVERIES, delivery_gone
 from headwater.operations.projections.generations import (
     GENERATIONS,
@@ -92,31 +92,50 @@ async def begin(
 async def drop(storage: Storage, collection: str, number: int) -> Generation:
     """Delete generation *number* with its rows and checkpoints, unless it is live; return it.
 
-    Whoever still works on it stops. What stands here can be done again after a crash.
+    Whoever still works on it stops. After a crash in between it stands as DROPPING, which hinders
+    nobody, and this can be called again.
 
     Raises:
         ConfigurationError: there is none of that number.
         SwitchError: it is live.
     """
-    await storage.prepare_collections([GENERATIONS])
+    await storage.prepare_collections([GENERATIONS, CONTROL_ROWS])
     while True:
-        found = await read_generations(storage, collection)
-        one = found.numbered(number) if found is not None else None
-        if found is None or one is None:
-            raise ConfigurationError(
-                f"There is no generation {number} of the projection with rows in {collection!r}."
-            )
-        if one.state is GenerationState.LIVE:
-            raise SwitchError(
-                found.projection, f"generation {number} is what readers read", "Drop another one."
-            )
-        # From here on nobody's commit passes; then what it would have written can go.
-        await write_control(storage, one.subscription, retired=True, reason="dropped")
-        await storage.drop_subscription(one.subscription)
-        await _forget_held(storage, one.subscription)
-        await storage.drop_collection(one.collection)
-        if await write_generations(storage, found.without(number)):
-            return one
+        found, one = await _droppable(storage, collection, number)
+        control = await read_control(storage, one.subscription)
+        dropping = msgspec.structs.replace(one, state=GenerationState.DROPPING)
+        rows = (
+            found.having(dropping).change(),
+            control.changed(one.subscription, retired=True, reason="dropped"),
+        )
+        # From here on nobody switches to it and nobody's commit passes; then all of it can go.
+        try:
+            await storage.commit(Changes(rows=rows))
+        except ConflictError:
+            continue
+        break
+    await storage.drop_subscription(one.subscription)
+    await _forget_held(storage, one.subscription)
+    await storage.drop_collection(one.collection)
+    while not await write_generations(storage, found.without(number)):
+        found = await read_generations(storage, collection) or found
+    return one
+
+
+async def _droppable(
+    storage: Storage, collection: str, number: int
+) -> tuple[Generations, Generation]:
+    found = await read_generations(storage, collection)
+    one = found.numbered(number) if found is not None else None
+    if found is None or one is None:
+        raise ConfigurationError(
+            f"There is no generation {number} of the projection with rows in {collection!r}."
+        )
+    if one.state is GenerationState.LIVE:
+        raise SwitchError(
+            found.projection, f"generation {number} is what readers read", "Drop another one."
+        )
+    return found, one
 
 
 async def _forget_held(storage: Storage, subscription: str) -> None:

@@ -32,11 +32,13 @@ GENERATION_NAME_MAX: Final = 63
 
 class GenerationState(Enum):
     """BUILDING: it is computed beside the live one. LIVE: it is what readers get. OLD: it was that,
-    and is kept as it stood when it was replaced, until it is dropped."""
+    and is kept as it stood when it was replaced, until it is dropped. DROPPING: a drop of it has
+    begun, and can only be done to its end."""
 
     BUILDING = "building"
     LIVE = "live"
     OLD = "old"
+    DROPPING = "dropping"
 
 
 class Generation(msgspec.Struct, frozen=True):

@@ -4,7 +4,12 @@ from collections.abc import Callable
 
 import msgspec
 
-from headwater.errors import SwitchError
+from headwater.errors import (
+    CheckpointConflictError,
+    ConfigurationError,
+    ConflictError,
+    SwitchError,
+)
 from headwater.operations.progress import Progress, no_progress
 from headwater.operations.projections.building import Wanted, begin, drop, stored_generations
 from headwater.operations.projections.comparing import RowDifferences
@@ -54,7 +59,8 @@ async def switch(
 
     Raises:
         SwitchError: nothing is built; one of both has not come to the position in time; or events
-            are held back in the new one, and that is not accepted.
+            are held back in the new one, and that is not accepted; or somebody else has switched
+            or dropped meanwhile.
         StorageError: a storage can't be used.
     """
     meeting = await meet(log, storage, collection, by=by, seconds=seconds, live_stands=live_stands)
@@ -66,14 +72,30 @@ async def switch(
             return Switched(meeting, None)
         if not accept_parked:
             check_nothing_is_held(meeting)
-        if meeting.building.inline:
-            live = await flip_inline(log, storage, meeting, now=now, by=by)
-        else:
-            live = await flip(storage, meeting, by=by, reason=reason)
+        live = await _flip(log, storage, meeting, now=now, by=by, reason=reason)
     except BaseException:
         await part(storage, meeting, by=by)
         raise
     return Switched(meeting, live)
+
+
+async def _flip(
+    log: Storage,
+    storage: Storage,
+    meeting: Meeting,
+    *,
+    now: Callable[[], int],
+    by: str,
+    reason: str,
+) -> Generation:
+    try:
+        if meeting.building.inline:
+            return await flip_inline(log, storage, meeting, now=now, by=by)
+        return await flip(storage, meeting, by=by, reason=reason)
+    except (ConflictError, CheckpointConflictError, ConfigurationError) as error:
+        problem = "somebody has switched, dropped or changed a generation meanwhile"
+        name = meeting.generations.projection
+        raise SwitchError(name, problem, "Look at what there is now, and try again.") from error
 
 
 async def verify(
