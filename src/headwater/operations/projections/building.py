@@ -100,6 +100,19 @@ async def drop(storage: Storage, collection: str, number: int) -> Generation:
         SwitchError: it is live.
     """
     await storage.prepare_collections([GENERATIONS, CONTROL_ROWS])
+    found, one = await _begin_to_drop(storage, collection, number)
+    await storage.drop_subscription(one.subscription)
+    await _forget_held(storage, one.subscription)
+    await storage.drop_collection(one.collection)
+    while not await write_generations(storage, found.without(number)):
+        found = await read_generations(storage, collection) or found
+    return one
+
+
+async def _begin_to_drop(
+    storage: Storage, collection: str, number: int
+) -> tuple[Generations, Generation]:
+    """See to it that nobody switches to it, and nobody's commit passes; then all of it can go."""
     while True:
         found, one = await _droppable(storage, collection, number)
         control = await read_control(storage, one.subscription)
@@ -108,18 +121,11 @@ async def drop(storage: Storage, collection: str, number: int) -> Generation:
             found.having(dropping).change(),
             control.changed(one.subscription, retired=True, reason="dropped"),
         )
-        # From here on nobody switches to it and nobody's commit passes; then all of it can go.
         try:
             await storage.commit(Changes(rows=rows))
         except ConflictError:
             continue
-        break
-    await storage.drop_subscription(one.subscription)
-    await _forget_held(storage, one.subscription)
-    await storage.drop_collection(one.collection)
-    while not await write_generations(storage, found.without(number)):
-        found = await read_generations(storage, collection) or found
-    return one
+        return found, one
 
 
 async def _droppable(
