@@ -2,13 +2,14 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
 import msgspec
 
-from headwater.errors import ConfigurationError, SwitchError
-from headwater.operations.control import CONTROL_ROWS, read_control, resume, stop_at
+from headwater.errors import ConfigurationError, ConflictError, SwitchError
+from headwater.operations.control import CONTROL_ROWS, read_control, stop_at
 from headwater.operations.dead_letters.deliveries import DELIVERIES
 from headwater.operations.progress import Progress, no_progress
 from headwater.operations.projections.comparing import RowDifferences, differences, second_look
@@ -18,6 +19,7 @@ from headwater.operations.projections.generations import (
     Generations,
     read_generations,
 )
+from headwater.ports.changes import Changes
 from headwater.ports.rows import CollectionSpec, Comparison, Condition
 from headwater.ports.storage import Storage
 
@@ -61,8 +63,8 @@ async def meet(
     it is, because no worker has its code any more, and is not waited for.
 
     Raises:
-        SwitchError: nothing is being built, or one of the two has not come to the position within
-            *seconds*; both go on then.
+        SwitchError: nothing is being built, one of the two is paused, or has not come to the
+            position within *seconds*; then both go on as before.
         StorageError: a storage can't be used.
     """
     found = await generations_in(storage, collection)
@@ -74,7 +76,9 @@ async def meet(
     live = found.live
     stopped = None if live is None or live.inline or live_stands else live
     reason = f"generation {building.number} takes over"
-    both = [one.subscription for one in (stopped, building) if one is not None]
+    generations = [one for one in (stopped, building) if one is not None]
+    await _check_not_paused(storage, found.projection, generations)
+    both = [one.subscription for one in generations]
     position = await log.head()
     try:
         while True:
@@ -187,11 +191,29 @@ async def _come_to(
         await asyncio.sleep(LOOK_SECONDS)
 
 
-async def _go_on(storage: Storage, subscriptions: list[str], *, by: str) -> None:
+async def _check_not_paused(
+    storage: Storage, projection: str, generations: Sequence[Generation]
+) -> None:
+    for one in generations:
+        control = await read_control(storage, one.subscription)
+        if control.paused:
+            problem = f"generation {one.number} {control.waits_for}"
+            raise SwitchError(projection, problem, "Resume it first: it can't be stopped for this.")
+
+
+async def _go_on(storage: Storage, subscriptions: Sequence[str], *, by: str) -> None:
     for subscription in subscriptions:
-        # One that was retired or dropped meanwhile has nothing to go on with.
-        with suppress(ConfigurationError):
-            await resume(storage, subscription, by=by)
+        while True:
+            control = await read_control(storage, subscription)
+            # What was retired, dropped, or let go on meanwhile has nothing to go on with; and who
+            # has paused it meanwhile wants that still.
+            if control.stop_at is None or control.retired:
+                break
+            said = {} if control.paused else {"by": by, "reason": ""}
+            changed = control.changed(subscription, stop_at=None, **said)
+            with suppress(ConflictError):
+                await storage.commit(Changes(rows=(changed,)))
+                break
 
 
 async def make_known(storage: Storage, *generations: Generation) -> list[CollectionSpec]:
