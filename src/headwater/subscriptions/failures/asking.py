@@ -1,6 +1,7 @@
 """What operators ask of a subscription, read now and then for all its partitions together."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Final
 
 from headwater.clock import Clock, microseconds_since_epoch
@@ -14,6 +15,9 @@ REQUEST_SECONDS: Final = 1.0
 REQUESTS_PAGE: Final = 1000
 """How many requests are looked at, at a time; the first ones that may be done."""
 
+DELIVERIES_AT_ONCE: Final = 500
+"""For how many deliveries requests are looked for with one read, if there are more than that."""
+
 
 class Asking:
     """The requests that may be done now, by the id of the delivery."""
@@ -24,11 +28,16 @@ class Asking:
         self.next_look = 0.0
         self.looks = 0
         """How often they were read."""
-        self.more = False
-        """Whether there may be more of them than were read."""
+        self.full = False
+        """Whether there may be more of them than were read; then `look_for` one's own."""
 
-    async def look(self) -> Mapping[str, DeliveryRequest]:
-        """Return them, as last read; read them if that is long ago."""
+    @property
+    def requests(self) -> Sequence[DeliveryRequest]:
+        """They, as last read."""
+        return tuple(self._requests.values())
+
+    async def look(self) -> None:
+        """Read them if they were read long ago."""
         if self._clock.monotonic() >= self.next_look:
             now = microseconds_since_epoch(self._clock.now())
             rows = await self._target.find_rows(
@@ -44,9 +53,18 @@ class Asking:
             )
             self._requests = {row.key: request_of(row) for row in rows}
             self.looks += 1
-            self.more = len(rows) == REQUESTS_PAGE
+            self.full = len(rows) == REQUESTS_PAGE
             self.next_look = self._clock.monotonic() + REQUEST_SECONDS
-        return self._requests
+
+    async def look_for(self, deliveries: Iterable[str]) -> None:
+        """Read what is asked for *deliveries*, however much is asked for others."""
+        now = microseconds_since_epoch(self._clock.now())
+        left = iter(deliveries)
+        while some := tuple(islice(left, DELIVERIES_AT_ONCE)):
+            rows = await self._target.get_rows(REQUESTS.name, some)
+            for request in map(request_of, rows.values()):
+                if request.not_before <= now:
+                    self._requests.setdefault(request.delivery, request)
 
     def wants(self, request: DeliveryRequest) -> bool:
         """Return whether *request* still counts."""

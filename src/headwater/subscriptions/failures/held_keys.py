@@ -82,6 +82,11 @@ class HeldKeys:
 
     # -------------------------------------------------------------------------- looking
 
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of all that are held."""
+        return tuple(self._by_id)
+
     def get(self, id: str) -> Held | None:
         """Return the held delivery of that id, None if there is none."""
         return self._by_id.get(id)

@@ -56,7 +56,7 @@ class Retrying:
         self._keeping, self._keys, self._watch = keeping, keys, watch
         self._settling = Settling(means, keeping=keeping, keys=keys)
         self._taken_back: dict[str, int] = {}
-        self._looked = 0
+        self._looked = self._looked_for = 0
         self._lets_others = False
 
     def take_back(self, id: str, *, due_in: float) -> None:
@@ -71,8 +71,7 @@ class Retrying:
         now, asking = self._means.clock.monotonic(), self._means.asking
         if self._taken_back or asking.looks != self._looked:
             return now
-        first = self._keys.first_due()
-        if first is None or first.due_at is None:
+        if (first := self._keys.first_due()) is None or first.due_at is None:
             return asking.next_look
         due_at = now + (first.due_at - self._means.now()) / _MICROSECONDS
         turn = self._means.suspension.due_at(self._lane, due_at)
@@ -85,17 +84,13 @@ class Retrying:
         left = REDELIVERIES_MAX
         for request in await self._asked():
             if not left:
+                self._looked = 0
                 return None
-            if not self._means.asking.wants(request):
+            if not self._means.asking.wants(request) or self._has_to_wait(request):
                 continue
             left -= 1
             if (ended := await self._carry_out(request, at, work)) is not None:
                 return ended
-        if self._means.asking.more:
-            # Who is to be discarded must not be handed over before it is known.
-            self._means.asking.look_again()
-            return None
-        self._looked = self._means.asking.looks
         while left and (held := self._due()) is not None:
             left -= 1
             if self._means.suspension.suspend is not None and self._lets_others:
@@ -131,13 +126,25 @@ class Retrying:
     # ------------------------------------------------------------------------ operators
 
     async def _asked(self) -> Sequence[DeliveryRequest]:
-        requests = await self._means.asking.look()
-        ours = self._charge.partition, self._charge.partitions
+        asking, charge = self._means.asking, self._charge
+        await asking.look()
+        while asking.full and self._looked_for != asking.looks:
+            # Who is to be discarded must not be handed over before it is known.
+            self._looked_for = asking.looks
+            await asking.look_for(self._keys.ids)
+        self._looked = asking.looks
         return [
             request
-            for request in requests.values()
-            if partition_of(request.key, ours[1]) == ours[0]
+            for request in asking.requests
+            if partition_of(request.key, charge.partitions) == charge.partition
         ]
+
+    def _has_to_wait(self, request: DeliveryRequest) -> bool:
+        """Return whether nothing may be handed over now, because what it needs is away."""
+        if request.action is RequestAction.DISCARD:
+            return False
+        now = self._means.clock.monotonic()
+        return self._means.suspension.due_at(self._lane, now) != now
 
     async def _carry_out(
         self, request: DeliveryRequest, at: Checkpoint, work: Work
