@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from headwater.errors import ConfigurationError
+from headwater.operations.dead_letters.forgetting import forget_stale
 from headwater.ports.leases import Checkpoint
 from headwater.ports.storage import Storage
 
@@ -35,8 +36,9 @@ async def begin_again(
 
     Both are one commit. Workers may run: what one of them has in hand was folded from rows and
     checkpoints that are not there any more, and is refused; it goes on from position 0 within
-    seconds. Until it has caught up, readers see rows missing or as they were. With
-    *some_dropped*, a collection that is not there has no rows to delete.
+    seconds. Until it has caught up, readers see rows missing or as they were. What it held, dead
+    or delayed, is deleted too. With *some_dropped*, a collection that is not there has no rows to
+    delete.
 
     Raises:
         ConfigurationError: the subscription was never opened in *storage*, or *collections* are
@@ -63,4 +65,5 @@ async def begin_again(
         )
     clear = tuple(one for one in collections if one in prepared)
     rows = await storage.reset_subscription(subscription, to=BEGINNING, clear=clear)
+    await forget_stale(storage, subscription)
     return Rebuild(subscription, clear, rows, await log.head())

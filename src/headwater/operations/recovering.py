@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from headwater.errors import ConfigurationError, LogRewoundError
+from headwater.operations.dead_letters.forgetting import forget_stale
 from headwater.ports.administration import StoredSubscription
 from headwater.ports.leases import Checkpoint
 from headwater.ports.log import WHOLE_LOG
@@ -145,6 +146,7 @@ async def recover(
         to = BEGINNING if stray.collection or stray.subscription in rebuild else resume
         clear = () if stray.collection is None else (stray.collection,)
         deleted = await storage.reset_subscription(stray.subscription, to=to, clear=clear)
+        await forget_stale(storage, stray.subscription)
         for collection in clear:
             rows[collection] = rows.get(collection, 0) + deleted
         positions[stray.subscription] = to.position
