@@ -120,6 +120,28 @@ async def test_an_event_counts_again_after_a_change_of_state(clock: ManualClock)
     assert breaker.open_until == 180.0
 
 
+async def test_a_part_counts_with_the_whole_that_it_is_of(clock: ManualClock) -> None:
+    breaker = CircuitBreaker(FailureCount(2, window=60), clock=clock)
+
+    with attempt_subject("orders 1 to 4"):
+        await failing(breaker, 1)
+        for part in ("orders 1 to 2", "order 1"):
+            with attempt_subject(part, of="orders 1 to 4"):
+                await failing(breaker, 1)
+        with attempt_subject("order 2", of="orders 1 to 4"):
+            await breaker.call(Plan("fine"))
+        with attempt_subject("orders 3 to 4", of="orders 1 to 4"):
+            await failing(breaker, 1)
+    with attempt_subject("order 1"):
+        await failing(breaker, 1)
+    assert state_of(breaker) is BreakerState.CLOSED
+
+    with attempt_subject("order 3"):
+        await failing(breaker, 1)
+
+    assert state_of(breaker) is BreakerState.OPEN
+
+
 async def test_the_subjects_that_are_remembered_have_a_limit(clock: ManualClock) -> None:
     breaker = CircuitBreaker(SUBJECTS_MAX + 2, clock=clock)
     for number in range(SUBJECTS_MAX + 1):

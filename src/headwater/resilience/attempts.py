@@ -9,7 +9,8 @@ from typing import Final
 from headwater.clock import Clock
 
 attempt_number: Final[ContextVar[int]] = ContextVar("headwater_attempt", default=1)
-subject_key: Final[ContextVar[str | None]] = ContextVar("headwater_subject", default=None)
+subject_keys: Final[ContextVar[tuple[str, ...]]] = ContextVar("headwater_subject", default=())
+"""What the calls are tries at; if that is a part of something, then this too."""
 time_limits: Final[ContextVar[tuple[tuple[Clock, float], ...]]] = ContextVar(
     "headwater_time_limits", default=()
 )
@@ -37,24 +38,25 @@ def seconds_left() -> float | None:
     return max(0.0, min(until - clock.monotonic() for clock, until in limits))
 
 
-def attempt_subject(key: str) -> AbstractContextManager[None]:
+def attempt_subject(key: str, *, of: str | None = None) -> AbstractContextManager[None]:
     """Say that all calls in this block are tries at one thing, such as the handling of one event.
 
     A circuit breaker then counts a failure of *key* once until it changes its state or *key*
-    succeeds, however often it is tried. The innermost block holds.
+    succeeds, however often it is tried. A part *of* something that was tried as a whole is not
+    counted if that is, whichever parts succeed. The innermost block holds.
     """
-    return _Subject(key)
+    return _Subject((key,) if of is None else (key, of))
 
 
 class _Subject(AbstractContextManager[None]):
-    __slots__ = ("_key", "_token")
+    __slots__ = ("_keys", "_token")
 
-    def __init__(self, key: str) -> None:
-        self._key = key
-        self._token: Token[str | None] | None = None
+    def __init__(self, keys: tuple[str, ...]) -> None:
+        self._keys = keys
+        self._token: Token[tuple[str, ...]] | None = None
 
     def __enter__(self) -> None:
-        self._token = subject_key.set(self._key)
+        self._token = subject_keys.set(self._keys)
 
     def __exit__(
         self,
@@ -63,5 +65,5 @@ class _Subject(AbstractContextManager[None]):
         traceback: TracebackType | None,
     ) -> None:
         if self._token is not None:
-            subject_key.reset(self._token)
+            subject_keys.reset(self._token)
             self._token = None

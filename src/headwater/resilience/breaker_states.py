@@ -109,13 +109,11 @@ class Phase:
             or self.tally.watches_successes
         )
 
-    def counted(self, subject: str | None) -> bool:
-        """Return whether a failure of *subject* is counted already; from now on it is."""
-        if subject is None:
-            return False
-        if subject in self.subjects:
-            return True
-        self.subjects[subject] = None
-        if len(self.subjects) > SUBJECTS_MAX:
+    def counted(self, subjects: tuple[str, ...]) -> bool:
+        """Return whether a failure of any of *subjects* is counted already; from now on it is."""
+        known = any(subject in self.subjects for subject in subjects)
+        for subject in subjects:
+            self.subjects[subject] = None
+        while len(self.subjects) > SUBJECTS_MAX:
             self.subjects.popitem(last=False)
-        return False
+        return known

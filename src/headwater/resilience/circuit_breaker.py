@@ -16,7 +16,7 @@ from headwater.resilience.arguments import (
     checked_seconds,
     checked_text,
 )
-from headwater.resilience.attempts import subject_key
+from headwater.resilience.attempts import subject_keys
 from headwater.resilience.breaker_states import (
     BreakerChange,
     BreakerState,
@@ -219,7 +219,7 @@ class CircuitBreaker(Decorating):
     def _failed(self, phase: Phase, error: BaseException) -> BreakerChange | None:
         if phase.state is _HALF_OPEN:
             return self._enter(_OPEN, f"a probe failed with {reason_of(error)}")
-        if phase.counted(subject_key.get()):
+        if phase.counted(subject_keys.get()):
             return None
         reason = phase.tally.failed(self.clock.monotonic())
         if reason is None:
@@ -232,8 +232,8 @@ class CircuitBreaker(Decorating):
             if phase.successes < self._successes:
                 return None
             return self._enter(_CLOSED, f"{phase.successes} successful probe(s)")
-        subject = subject_key.get()
-        if subject is not None:
+        # Of something larger that this is a part of, it says nothing.
+        for subject in subject_keys.get()[:1]:
             phase.subjects.pop(subject, None)
         phase.tally.succeeded(self.clock.monotonic())
         return None

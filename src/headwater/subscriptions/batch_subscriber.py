@@ -1,10 +1,12 @@
 """Batch subscribers: handlers that get several events of one partition at once."""
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from headwater.errors import CallRejectedError
-from headwater.resilience import Guard
+from headwater.resilience import BreakerState, Guard, Policy
+from headwater.resilience.failures import leaves_of
 from headwater.subscriptions.batching import Batching
+from headwater.subscriptions.faults import PASSING
 from headwater.subscriptions.handing_over import HandingOver
 from headwater.subscriptions.subscriber import SubscriberConsumer
 from headwater.subscriptions.subscription import Arrival, Batch, Worked
@@ -22,7 +24,9 @@ class BatchSubscriberConsumer(SubscriberConsumer):
 
     A list that fails is split in halves, each handed over on its own, until the event that fails
     stands alone; what comes before it is done. Only what a policy did not let through at all is
-    not split. What upcasters made of one stored event stays in one list.
+    not split. While a circuit breaker is not closed, events are handed over one at a time. To it
+    a list and its parts are tries at one thing. What upcasters made of one stored event stays in
+    one list.
     """
 
     def __init__(
@@ -42,34 +46,50 @@ class BatchSubscriberConsumer(SubscriberConsumer):
         self.policy = policy
         self.hand_over = HandingOver(subscription, handle, policy=policy, clock=units.clock)
         self._size = batching.size
+        self._breakers = Policy(policy).breakers if policy is not None else ()
+        self._rejected = False
 
     async def hand_over_all(self, batch: Batch, unit: UnitOfWork) -> Worked:
-        done = 0
-        for groups in _slices(list(batch.groups()), self._size):
-            worked = await self._hand_over_list(groups, unit, before=0)
+        groups, done = list(batch.groups()), 0
+        while groups:
+            # Whether what the handler needs is there again must not depend on one event of many.
+            size = 1 if self._something_is_away else self._size
+            listed, groups = groups[:size], groups[size:]
+            worked = await self._hand_over_list(listed, unit, before=0, of=None)
             done += worked.done
             if worked.failure is not None:
                 return Worked(done, worked.failure)
         return Worked(done)
 
     async def _hand_over_list(
-        self, groups: Sequence[_Group], unit: UnitOfWork, *, before: int
+        self,
+        groups: Sequence[_Group],
+        unit: UnitOfWork,
+        *,
+        before: int,
+        of: Sequence[Arrival] | None,
     ) -> Worked:
+        """Hand over *groups* at once, a part *of* a list that failed if so; split what fails."""
         arrivals = [arrival for group in groups for arrival in group]
-        failure = await self.failure_of(arrivals, unit, before=before)
+        failure = await self.failure_of(arrivals, unit, before=before, of=of)
         if failure is None:
+            self._rejected = False
             return Worked(len(arrivals))
-        if len(groups) == 1 or isinstance(failure, CallRejectedError):
+        rejected = any(isinstance(one, CallRejectedError) for one in leaves_of(failure))
+        self._rejected |= rejected
+        if len(groups) == 1 or rejected or isinstance(failure, PASSING):
             return Worked(0, failure)
-        middle = len(groups) // 2
+        middle, whole = len(groups) // 2, of or arrivals
         before = arrivals[0].tried - arrivals[0].attempts
-        first = await self._hand_over_list(groups[:middle], unit, before=before)
+        first = await self._hand_over_list(groups[:middle], unit, before=before, of=whole)
         if first.failure is not None:
             return first
-        second = await self._hand_over_list(groups[middle:], unit, before=before)
+        second = await self._hand_over_list(groups[middle:], unit, before=before, of=whole)
         return Worked(first.done + second.done, second.failure)
 
-
-def _slices(groups: Sequence[_Group], size: int) -> Iterator[Sequence[_Group]]:
-    for begun in range(0, len(groups), size):
-        yield groups[begun : begun + size]
+    @property
+    def _something_is_away(self) -> bool:
+        """Whether a breaker is not closed; of one that is not the policy's, only calls tell."""
+        return self._rejected or any(
+            breaker.state is not BreakerState.CLOSED for breaker in self._breakers
+        )

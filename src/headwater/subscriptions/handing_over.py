@@ -34,12 +34,17 @@ class HandingOver:
         return HandingOver(self._subscription, self._handle, policy=None, clock=self._clock)
 
     async def __call__(
-        self, arrivals: Sequence[Arrival], unit: UnitOfWork, *, before: int = 0
+        self,
+        arrivals: Sequence[Arrival],
+        unit: UnitOfWork,
+        *,
+        before: int = 0,
+        of: Sequence[Arrival] | None = None,
     ) -> None:
         """Hand over *arrivals* at once; merge into *unit* what the attempt that succeeds collects.
 
-        To a circuit breaker all attempts are tries at one thing. *before* attempts were made here
-        already.
+        To a circuit breaker all attempts are tries at one thing, those at the parts *of* a list
+        too. *before* attempts were made here already.
 
         Raises:
             Exception: what the handler, or its policy, raises; nothing was merged then.
@@ -51,7 +56,9 @@ class HandingOver:
             if self._policy is None:
                 await self._attempt(handing, arrivals, unit)
             else:
-                await self._attempts(self._policy, handing, arrivals, unit)
+                subject = self._subject(arrivals)
+                with attempt_subject(subject, of=self._subject(of) if of is not None else None):
+                    await self._attempts(self._policy, handing, arrivals, unit)
         finally:
             CURRENT_HANDING.reset(current)
             CURRENT_CONTEXT.reset(context)
@@ -76,14 +83,19 @@ class HandingOver:
             handing.begin()
             await self._handle(arrivals)
 
-        with attempt_subject(str(idempotency_key(self._subscription, arrivals[0]))):
-            await attempted(
-                policy,
-                attempt,
-                within=unit,
-                name=f"{self._subscription} at {arrivals[0].stored.position}",
-                ids=lambda: _ids_for(self._subscription, arrivals[0].stored),
-            )
+        await attempted(
+            policy,
+            attempt,
+            within=unit,
+            name=f"{self._subscription} at {arrivals[0].stored.position}",
+            ids=lambda: _ids_for(self._subscription, arrivals[0].stored),
+        )
+
+    def _subject(self, arrivals: Sequence[Arrival]) -> str:
+        """Return how circuit breakers know *arrivals*: an event as itself, and lists apart."""
+        first, last = arrivals[0], arrivals[-1].stored.position
+        key = str(idempotency_key(self._subscription, first))
+        return key if first.stored.position == last else f"{key} to {last}"
 
 
 def _ids_for(subscription: str, stored: StoredEvent) -> IdSource:

@@ -115,15 +115,22 @@ class SubscriberConsumer:
         return Worked(done)
 
     async def failure_of(
-        self, arrivals: Sequence[Arrival], unit: UnitOfWork, *, before: int = 0
+        self,
+        arrivals: Sequence[Arrival],
+        unit: UnitOfWork,
+        *,
+        before: int = 0,
+        of: Sequence[Arrival] | None = None,
     ) -> Exception | None:
         """Hand over *arrivals* at once, after *before* attempts; return why that failed, if so.
+
+        *of* is the list that they are a part of, if it was handed over before.
 
         Raises:
             ConflictError: *unit* can't be committed, and has to be run again.
         """
         try:
-            await self.hand_over(arrivals, unit, before=before)
+            await self.hand_over(arrivals, unit, before=before, of=of)
         except asyncio.CancelledError:
             if cancelled_from_outside():
                 raise
