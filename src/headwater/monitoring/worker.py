@@ -62,7 +62,10 @@ class WorkerMonitoring:
 
         def statuses() -> Iterator[SubscriptionStatus]:
             for status in subscriptions.status():
-                held = self._held.get(status.name, HeldCounts())
+                held = subscriptions.held(status.name)
+                if held is None:
+                    # As it was stored when it was last looked at.
+                    held = self._held.get(status.name, HeldCounts())
                 yield msgspec.structs.replace(status, held=held)
 
         async def refresh() -> None:

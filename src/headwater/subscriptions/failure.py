@@ -7,6 +7,7 @@ import msgspec
 
 from headwater.ports.changes import RowChange, RowGuard
 from headwater.ports.leases import Checkpoint, Lease
+from headwater.subscriptions.status import HeldCounts
 from headwater.subscriptions.subscription import Arrival, Batch, HeldBack, Outcome
 
 
@@ -130,6 +131,10 @@ class Failures(Protocol):
 
     def pending(self, position: int) -> bool:
         """Return whether something at or before *position* is still to be tried again."""
+        ...
+
+    def counts(self) -> HeldCounts:
+        """Return how much is held."""
         ...
 
 

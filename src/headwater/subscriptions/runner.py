@@ -33,7 +33,7 @@ from headwater.subscriptions.pause import Pause
 from headwater.subscriptions.places import Places
 from headwater.subscriptions.progress import Progress
 from headwater.subscriptions.session import Session
-from headwater.subscriptions.status import SubscriptionState, SubscriptionStatus
+from headwater.subscriptions.status import HeldCounts, SubscriptionState, SubscriptionStatus
 from headwater.subscriptions.stop_on_failure import StopOnFailure
 from headwater.subscriptions.subscription import Consumer, Subscription
 from headwater.subscriptions.waiting import wait_for
@@ -177,6 +177,16 @@ class Runner:
                 leased=leasing.valid,
             )
         )
+
+    def held(self) -> HeldCounts | None:
+        """Return what is held now; None where not all of it is known in this process."""
+        session = self._session
+        if session is None or not self.places.all_ours:
+            return None
+        partitions = session.partitions.values()
+        if not all(one.loaded for one in partitions):
+            return None
+        return sum((one.failures.counts() for one in partitions), start=HeldCounts())
 
     async def look(self) -> None:
         """Look where partitions stand that others work, and who does; `status` tells it then.

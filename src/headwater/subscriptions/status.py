@@ -40,6 +40,14 @@ class HeldCounts(msgspec.Struct, frozen=True):
     dead: int = 0
     parked_keys: int = 0
 
+    def __add__(self, other: "HeldCounts") -> "HeldCounts":
+        return HeldCounts(
+            self.delayed + other.delayed,
+            self.waiting + other.waiting,
+            self.dead + other.dead,
+            self.parked_keys + other.parked_keys,
+        )
+
 
 class SubscriptionStatus(msgspec.Struct, frozen=True):
     """One look at a subscription.

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from headwater.ports.leases import Checkpoint, Lease
 from headwater.subscriptions.failure import Resolution, Stop, Suspend, Work
+from headwater.subscriptions.status import HeldCounts
 from headwater.subscriptions.subscription import Arrival, Batch, HeldBack
 
 
@@ -53,3 +54,7 @@ class StopOnFailure:
     def pending(self, position: int) -> bool:
         """Nothing is tried again."""
         return False
+
+    def counts(self) -> HeldCounts:
+        """Nothing is held."""
+        return HeldCounts()

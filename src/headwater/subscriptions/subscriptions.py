@@ -13,7 +13,7 @@ from headwater.subscriptions.flow import DEFAULT_WORKERS, Workers
 from headwater.subscriptions.fronts import Front
 from headwater.subscriptions.leasing import Leasing
 from headwater.subscriptions.runner import Runner
-from headwater.subscriptions.status import SubscriptionStatus
+from headwater.subscriptions.status import HeldCounts, SubscriptionStatus
 
 SETTLE_SECONDS: Final = 30.0
 """How long `settle` and `wait_for` wait unless told otherwise."""
@@ -157,6 +157,10 @@ class Subscriptions:
     def fronts(self, name: str) -> Sequence[Front]:
         """Return what the partitions of *name* that this process has are at; see `Front`."""
         return self._named(name).fronts()
+
+    def held(self, name: str) -> HeldCounts | None:
+        """Return what *name* holds now; None where not all of it is known in this process."""
+        return self._named(name).held()
 
     def target_of(self, name: str) -> Storage:
         """Return the storage of the checkpoints of *name*, and of what it holds."""

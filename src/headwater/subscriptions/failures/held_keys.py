@@ -8,6 +8,7 @@ from heapq import heappop, heappush
 import msgspec
 
 from headwater.operations.dead_letters.deliveries import DeliveryState, HeldDelivery, delivery_id
+from headwater.subscriptions.status import HeldCounts
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -125,6 +126,12 @@ class HeldKeys:
             queue[0].position <= position and queue[0].state is not DeliveryState.DEAD
             for queue in self._queues.values()
         )
+
+    def counts(self) -> HeldCounts:
+        """Return how much is held."""
+        parked = sum(queue[0].state is DeliveryState.DEAD for queue in self._queues.values())
+        dead = parked + len(self._aside)
+        return HeldCounts(len(self) - self.waiting - dead, self.waiting, dead, parked)
 
     # ------------------------------------------------------------------------- changing
 

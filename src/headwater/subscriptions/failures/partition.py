@@ -20,6 +20,7 @@ from headwater.subscriptions.failures.means import Means
 from headwater.subscriptions.failures.records import begun, subjects_of
 from headwater.subscriptions.failures.retrying import Retrying
 from headwater.subscriptions.failures.ruling import ruling_on
+from headwater.subscriptions.status import HeldCounts
 from headwater.subscriptions.subscription import Arrival, Batch, HeldBack
 
 
@@ -207,3 +208,7 @@ class PartitionFailures:
     def pending(self, position: int) -> bool:
         """Return whether something at or before *position* is still to be tried again."""
         return self._keys.pending(position)
+
+    def counts(self) -> HeldCounts:
+        """Return how much is held."""
+        return self._keys.counts()
