@@ -1,14 +1,18 @@
 """Projections that park: functions, rows in a database, and after a worker has died."""
 
+import asyncio
+
 import pytest
 
-from headwater import App, BoundedContext, Collection, OnFailure, Projection
+from headwater import App, BoundedContext, Collection, OnFailure, Projection, applies
 from headwater.adapters.storage.memory import MemoryStorage
+from headwater.clock import ManualClock
 from headwater.errors import ConfigurationError, ParkedKeyError, WiringError
 from headwater.ports.changes import Changes, Committed
 from headwater.ports.storage import Storage
 from tests.projections.books import (
     ACCOUNTS,
+    EVERYTHING_HELD,
     Balance,
     Booked,
     Books,
@@ -39,6 +43,29 @@ async def test_a_function_may_park_too(storage: Storage) -> None:
         assert await balances(app) == {"b": (3, 0)}
         (dead,) = await app.dead_letters.list()
         assert (await app.dead_letters.dry_run(dead.id)).failure is not None
+
+
+async def test_what_is_delayed_holds_its_row_until_it_is_folded_after_all() -> None:
+    clock, tries = ManualClock(), list[int]()
+
+    class Delayed(Projection[Balance], name="balances", delayed=(60,)):
+        @applies
+        def booked(self, event: Booked, row: Balance | None) -> Balance:
+            tries.append(event.cents)
+            if tries == [1]:
+                raise ValueError("once")
+            return Balance(event.account, event.cents, (row.bookings if row else 0) + 1)
+
+    async with books(Delayed, MemoryStorage(), clock=clock) as app:
+        await book(app, ("a", 1), ("a", 2), ("b", 3))
+        async with asyncio.timeout(20):
+            while await app.dead_letters.count(EVERYTHING_HELD) < 2:  # noqa: ASYNC110 - a storage
+                await asyncio.sleep(0.01)
+        clock.advance(60)
+        await app.settle()
+
+        assert await balances(app) == {"a": (2, 2), "b": (3, 1)}
+    assert tries.index(2) > tries.index(1, 1)
 
 
 async def test_what_reaches_outside_is_not_run_dry_though_it_is_a_projection() -> None:
