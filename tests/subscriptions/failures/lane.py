@@ -1,5 +1,6 @@
 """A lane as small as can be: works the events of one partition, and does what `Failures` say."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 
@@ -158,6 +159,14 @@ class Lane:
                 worked |= await self.batch()
             if not worked:
                 return
+
+    async def run_for_a_moment(self) -> None:
+        """Work until there is nothing to do now, or until it has to wait."""
+        task = asyncio.create_task(self.run())
+        for _ in range(100):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait((task,))
 
     async def batch(self, *, limit: int | None = None) -> bool:
         """Work a batch; return whether there was one."""

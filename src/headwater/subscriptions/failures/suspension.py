@@ -18,6 +18,7 @@ from headwater.resilience.breaker_states import BreakerChange, BreakerState
 from headwater.resilience.circuit_breaker import CircuitBreaker
 from headwater.resilience.failures import leaves_of
 from headwater.subscriptions.failure import Suspend
+from headwater.subscriptions.failures.turns import turn_after
 
 PROBE_AGAIN_SECONDS: Final = 1.0
 """How long to wait before the next probe, where a breaker does not say it: others probe it."""
@@ -64,6 +65,7 @@ class Suspension:
         self._recent: deque[tuple[Suspended, str]] = deque(maxlen=RECENT_MAX)
         self._changed = asyncio.Event()
         self._lanes: dict[Suspended, None] = {}
+        self._turns: dict[Suspended, float] = {}
         self._redelivered_last = False
 
     # -------------------------------------------------------------------------- looking
@@ -75,6 +77,7 @@ class Suspension:
 
     def due_at(self, lane: Suspended, due: float) -> float | None:
         """Return when *lane* may redeliver what is due at *due*; None: it is woken then."""
+        due = max(due, self._turns.get(lane, due))
         if self._until is None or self._prober is lane:
             return due
         if self._prober is not None or (self._redelivered_last and self._waiting):
@@ -83,6 +86,8 @@ class Suspension:
 
     def may_go(self, lane: Suspended) -> bool:
         """Return whether *lane* may redeliver now; while all are suspended, it goes alone then."""
+        if self._clock.monotonic() < self._turns.get(lane, 0.0):
+            return False
         if self._until is None or self._prober is lane:
             return True
         if self._prober is not None or self._clock.monotonic() < self._until:
@@ -94,6 +99,8 @@ class Suspension:
 
     async def ready(self, lane: Suspended) -> None:
         """Return when *lane* may hand over a batch; while all are suspended, it goes alone."""
+        while (seconds := self._turns.get(lane, 0.0) - self._clock.monotonic()) > 0:
+            await self._wait(seconds)
         if self._until is None or self._prober is lane:
             return
         self._waiting.append(lane)
@@ -119,6 +126,7 @@ class Suspension:
     def leave(self, lane: Suspended) -> None:
         """Let *lane* go; if it was its turn, another one has it."""
         self._lanes.pop(lane, None)
+        self._turns.pop(lane, None)
         self._recent = deque((one for one in self._recent if one[0] is not lane), RECENT_MAX)
         self.end_turn(lane)
 
@@ -145,7 +153,10 @@ class Suspension:
             self.end_turn(lane)
 
     def judge(self, lane: Suspended, error: BaseException) -> Opened | None:
-        """Return what *error* says if no event is to blame for it; None if one is."""
+        """Return what *error* says if no event is to blame for it; None if one is.
+
+        If there was only no room for it yet, *lane* waits for its turn, and the others go on.
+        """
         rejected = [one for one in leaves_of(error) if isinstance(one, CircuitOpenError)]
         away = [
             breaker
@@ -154,7 +165,12 @@ class Suspension:
         ]
         if not rejected and not away:
             self.end_turn(lane)
-            return None
+            turn = turn_after(error, self._clock.monotonic())
+            if turn is None:
+                return None
+            suspend, seconds = turn
+            self._turns[lane] = suspend.until
+            return Opened(suspend, seconds, probe=False)
         if self._until is not None and self._prober not in (None, lane):
             # It was handed over before; somebody else finds out already.
             seconds = max(0.0, self._until - self._clock.monotonic())
