@@ -170,9 +170,8 @@ class Retrying:
     async def _drop_others(self, request: DeliveryRequest, at: Checkpoint) -> None:
         """Delete what was asked for together with *request*."""
         together = Condition("together", Comparison.EQUAL, request.together)
-        rows = await self._means.target.find_rows(
-            REQUESTS.name, RowQuery((together,), limit=ROWS_MAX)
-        )
+        query = RowQuery((together,), limit=ROWS_MAX)
+        rows = await self._means.target.find_rows(REQUESTS.name, query)
         await self._keeping.commit(at, [request_gone(row.key) for row in rows])
         for row in rows:
             self._means.asking.done(row.key)
