@@ -18,7 +18,7 @@ from headwater.operations.control import (
 )
 from headwater.ports.changes import Changes, CheckpointMove
 from headwater.ports.storage import Storage
-from headwater.subscriptions import runner
+from headwater.subscriptions import runner, session
 from headwater.subscriptions.flow import Workers
 from headwater.subscriptions.status import SubscriptionState
 from headwater.subscriptions.subscription import Arrival
@@ -164,6 +164,31 @@ async def test_a_subscription_gets_more_partitions_while_it_is_at_work(
     assert await faults(bench) == []
     assert (await read_control(storage, "mail")).stop_at is None
     assert len(bench.status("mail").checkpoints) == 2
+
+
+async def test_one_of_several_workers_looks_after_there_are_fewer_partitions(
+    bench: Workbench, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "IDLE_SECONDS", 1000.0)
+    bench.workers = Workers(200, 100)
+    await storage.open_subscription("mail", partitions=4, start_after=0)
+    await storage.lease_partitions("other", ("mail",), seconds=100)
+    await storage.release_partitions("other", "mail", [2, 3])
+    subscriptions = await bench.start(await trailing(bench))
+    async with asyncio.timeout(20):
+        while not all(bench.status("mail").owners[2:]):
+            await storage.wait_for_news(2**31, seconds=0.001)
+
+    await storage.release_partitions("other", "mail")
+    await storage.repartition("mail", partitions=2)
+    await subscriptions.look()
+
+    assert bench.status("mail").state is not SubscriptionState.FAILED
+    for n in range(5):
+        await bench.book(f"a{n}")
+    await subscriptions.settle()
+    assert len(bench.status("mail").checkpoints) == 2
+    assert await faults(bench) == []
 
 
 async def test_without_workers_only_what_stands_at_one_position_is_repartitioned(

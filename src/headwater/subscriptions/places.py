@@ -1,5 +1,7 @@
 """Where all partitions of a subscription stand: its own by what it does, others' by looking."""
 
+from collections.abc import Collection
+
 from headwater.clock import Clock, microseconds_since_epoch
 from headwater.errors import CheckpointConflictError, ConfigurationError
 from headwater.operations.dead_letters.waiting import HeldUpTo, held_up_to
@@ -176,7 +178,13 @@ class Places:
             states = await self._target.partition_states(self._subscription.name)
         except ConfigurationError:
             return  # Nobody has ever run it.
-        ours = self.session.partitions if self.session is not None else {}
+        ours: Collection[int] = ()
+        if self.session is not None:
+            ours = self.session.partitions
+            if len(states) != len(self.checkpoints):
+                # All its leases are of partitions that there are no more.
+                self.session.hear_repartitioned()
+                return
         if len(states) != len(self.checkpoints):
             self.checkpoints = [state.checkpoint for state in states]
         for state in states:

@@ -189,6 +189,11 @@ class Session:
         """Take over what was gained, give up what is above the fair share; end if one is lost."""
         if self._ended.is_set():
             return
+        if not self.partitions:
+            # Whoever has none would not notice that there is another number of them by now.
+            if share.leases:
+                self.end()
+            return
         leases = {lease.partition: lease for lease in share.leases}
         for number, partition in self.partitions.items():
             lease = leases.pop(number, None)
@@ -201,6 +206,13 @@ class Session:
         if leases:
             self._reader.gained()
         self._give_up_excess()
+
+    def hear_repartitioned(self) -> None:
+        """Hear that there is another number of partitions: end, none of the leases counts."""
+        if self.partitions:
+            self._fail(LeaseLostError(self._place.subscription.name, min(self.partitions)))
+        else:
+            self.end()
 
     def _gain(self, lease: Lease) -> None:
         number = lease.partition
