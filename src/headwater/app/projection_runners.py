@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from headwater.clock import Clock, microseconds_since_epoch
-from headwater.errors import StorageError, SwitchError
+from headwater.errors import ConfigurationError, StorageError, SwitchError
 from headwater.operations.dead_letters.overrides import base_name
 from headwater.operations.projections.building import begin, stored_generations
 from headwater.operations.projections.generations import (
@@ -51,6 +51,7 @@ class ProjectionRunners:
         self._known: dict[str, Generations] = {}
         self._subscriptions: Subscriptions | None = None
         self._run: dict[str, Generation] = {}
+        self._not_run: dict[str, str] = {}
         self._task: asyncio.Task[None] | None = None
         self._one = asyncio.Lock()
         self.inline = InlineProjections(
@@ -236,8 +237,20 @@ class ProjectionRunners:
             del self._run[name]
             await self._subscriptions.remove(name, grace=GRACE_SECONDS)
         for name in wanted.keys() - self._run.keys():
-            one = self._run[name] = wanted[name]
-            await self._subscriptions.add(self._runner_of(self._plan_of(one), one))
+            one = wanted[name]
+            try:
+                await self._subscriptions.add(self._runner_of(self._plan_of(one), one))
+            except (StorageError, ConfigurationError) as error:
+                self._tell_not_run(name, error)
+            else:
+                self._run[name] = one
+                self._not_run.pop(name, None)
+
+    def _tell_not_run(self, name: str, error: Exception) -> None:
+        """Log, once, why a generation is not run here yet; `_follow` tries again."""
+        if self._not_run.get(name) != str(error):
+            self._not_run[name] = str(error)
+            _log.warning("Subscription %r is not run here yet, and tried again: %s", name, error)
 
     async def _follow(self) -> None:
         while True:

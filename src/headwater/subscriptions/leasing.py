@@ -92,8 +92,14 @@ class Leasing:
         Raises:
             StorageError: the storage can't be used.
         """
-        self._wanted.update(names)
-        await self._renew()
+        new = set(names) - self._wanted
+        self._wanted |= new
+        try:
+            await self._renew()
+        except BaseException:
+            # Nobody joins them now, so nobody would work what was leased.
+            self._wanted -= new - self._members.keys()
+            raise
 
     def join(self, member: Member) -> None:
         """Lease partitions for *member* from now on; it hears of them soon, or at once."""

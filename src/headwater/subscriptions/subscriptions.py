@@ -83,15 +83,21 @@ class Subscriptions:
         Raises:
             ConfigurationError: there is one of its name.
             LogRewoundError: a checkpoint is past the end of the log.
+            StorageError: the storage can't be used; it is not taken over then.
         """
         if self._runners.setdefault(runner.name, runner) is not runner:
             raise ConfigurationError(f"There is a subscription {runner.name!r} already.")
-        if not self._run:
-            await runner.declare()
-            return
-        await runner.open()
-        leasing = self._leasing_of(runner)
-        await leasing.open([runner.name])
+        try:
+            if not self._run:
+                await runner.declare()
+                return
+            await runner.open()
+            leasing = self._leasing_of(runner)
+            await leasing.open([runner.name])
+        except BaseException:
+            # It can be added again.
+            del self._runners[runner.name]
+            raise
         runner.start(leasing)
 
     async def remove(self, name: str, *, grace: Duration = GRACE_SECONDS) -> None:
