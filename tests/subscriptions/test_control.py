@@ -114,6 +114,26 @@ async def test_every_partition_is_worked_exactly_up_to_where_it_is_told_to_stop(
         assert await faults(bench) == []
 
 
+async def test_a_worker_that_hears_of_it_twice_does_not_go_past_where_it_is_to_stop(
+    bench: Workbench, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once as a commit was refused, and once more as its leases are renewed."""
+    monkeypatch.setattr(session, "IDLE_SECONDS", 1000.0)
+    bench.workers = Workers(200, 100)
+    subscriptions = await bench.start(mail := bench.subscriber(Seen()))
+    await bench.book("a")
+    await subscriptions.settle()
+    working = mail.places.session
+    assert working is not None
+    await stop_at(storage, "mail", 1)
+    with monkeypatch.context() as patching:
+        patching.setattr(working, "end", lambda **_: working._ended.set())  # pyright: ignore[reportPrivateUsage]
+        await working.control_changed()
+        await working.control_changed()
+
+    assert mail.places.control.guards != (mail.places.control.stored.guard("mail"),)
+
+
 async def test_where_to_stop_is_never_before_what_was_done(
     bench: Workbench, storage: Storage
 ) -> None:
