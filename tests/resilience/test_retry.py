@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headwater.errors import ConfigurationError, RefusedError
+from headwater.errors import CircuitOpenError, ConfigurationError, RefusedError
 from headwater.resilience import Retry, current_attempt
 from headwater.resilience.failures import REASON_LENGTH_MAX
 from tests.resilience.driving import LeapingClock, Plan, calls_of, ends
@@ -174,11 +174,14 @@ async def test_each_failed_attempt_and_each_wait_is_logged_with_type_and_reason(
     leaping: LeapingClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     retry = Retry(2, jitter=False, never=LookupError, total_max=60, clock=leaping)
+    until = datetime(2024, 1, 1, tzinfo=UTC)
+    open_until = CircuitOpenError("mail", until=until, seconds=0.0, reason="it broke")
     with caplog.at_level(logging.INFO, logger="headwater"):
-        await retry.call(Plan(OSError("no\n  route"), "fine"))
+        await retry.call(Plan(OSError("no\n  route."), "fine"))
         await calls_of(retry, OSError("gone"))
         await calls_of(retry, KeyError("key"))
         await calls_of(retry, NotFoundError("no"))
+        await calls_of(retry, open_until)
         await calls_of(Retry(total_max=0.5, jitter=False, clock=leaping), OSError("gone"))
 
     assert [(r.levelname, r.getMessage()) for r in caplog.records] == [
@@ -186,7 +189,18 @@ async def test_each_failed_attempt_and_each_wait_is_logged_with_type_and_reason(
         ("INFO", "plan: attempt 2 of 2 succeeded"),
         ("INFO", "plan: attempt 1 of 2 failed with OSError: gone; again in 1 s"),
         ("WARNING", "plan: attempt 2 of 2 failed with OSError: gone; gave up"),
-        ("INFO", "plan: attempt 1 of 2 failed with KeyError: 'key'; that is not tried again"),
+        (
+            "INFO",
+            "plan: attempt 1 of 2 failed with KeyError: 'key'; that is not retried on the spot",
+        ),
+        (
+            "INFO",
+            (
+                "plan: attempt 1 of 2 was not let through (CircuitOpenError: 'mail' is open at "
+                "2024-01-01 00:00:00+00:00, being probed: it broke. Nothing was called); that is "
+                "not retried on the spot"
+            ),
+        ),
         (
             "WARNING",
             (

@@ -29,11 +29,14 @@ def nearest(error: BaseException, types: tuple[type[Any], ...]) -> type[Any] | N
 
 
 def reason_of(error: BaseException) -> str:
-    """Return type and text of *error* on one line, cut to `REASON_LENGTH_MAX`."""
+    """Return type and text of *error* on one line, cut to `REASON_LENGTH_MAX`.
+
+    It stands within a sentence, so it has no full stop.
+    """
     try:
         text = " ".join(str(error).split())
     except Exception:  # noqa: BLE001 - an error that can't be printed must not hide itself
         text = "(its text can't be read)"
     name = type(error).__qualname__.replace("<locals>.", "")
-    told = f"{name}: {text}" if text else name
+    told = f"{name}: {text.removesuffix('.')}" if text else name
     return told if len(told) <= REASON_LENGTH_MAX else f"{told[: REASON_LENGTH_MAX - 1]}…"

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, ParamSpec, TypeVar
 
 from headwater.clock import Clock, Duration, SystemClock
+from headwater.errors import CallRejectedError
 from headwater.resilience.arguments import (
     ErrorTypes,
     checked_count,
@@ -150,10 +151,14 @@ class Retry(Decorating):
         """Return the seconds to wait after *attempt* of *what* failed; None to give up. Log it."""
         if is_refusal(error):
             return None
-        told = f"{what}: attempt {attempt} of {self._attempts} failed with {reason_of(error)}"
+        which, reason = f"{what}: attempt {attempt} of {self._attempts}", reason_of(error)
+        told = f"{which} failed with {reason}"
         decision = self._rules.decide(error)
         if not decision.again:
-            _log.info("%s; that is not tried again", told)
+            # What becomes of it decides whoever called: a subscription may wait and go on.
+            if isinstance(error, CallRejectedError):
+                told = f"{which} was not let through ({reason})"
+            _log.info("%s; that is not retried on the spot", told)
             return None
         if attempt >= self._attempts:
             _log.warning("%s; gave up", told)
