@@ -126,8 +126,13 @@ async def test_a_worker_that_hears_of_it_twice_does_not_go_past_where_it_is_to_s
     working = mail.places.session
     assert working is not None
     await stop_at(storage, "mail", 1)
+
+    def ended(*, give_up: bool) -> None:
+        assert give_up
+        working._ended.set()  # pyright: ignore[reportPrivateUsage]
+
     with monkeypatch.context() as patching:
-        patching.setattr(working, "end", lambda **_: working._ended.set())  # pyright: ignore[reportPrivateUsage]
+        patching.setattr(working, "end", ended)
         await working.control_changed()
         await working.control_changed()
 

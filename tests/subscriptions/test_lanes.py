@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from headwater.errors import StorageUnavailableError, SubscriptionFailedError
+from headwater.mediator.threads import WorkerThreads
 from headwater.ports.changes import Changes, Committed
 from headwater.ports.storage import Storage
-from headwater.subscriptions import runner, session
+from headwater.subscriptions import ending, runner, session
 from headwater.subscriptions.delivery import Delivery
 from headwater.subscriptions.flow import Flow, Workers
 from headwater.subscriptions.partitions import InFlight
@@ -183,6 +184,38 @@ async def test_a_stop_waits_for_a_handler_in_a_thread_and_acknowledges_nothing_e
 
     (checkpoint,) = await bench.checkpoints("mail")
     assert len(done) == checkpoint.position < 150
+
+
+async def test_a_stop_gives_up_on_a_thread_whose_handler_then_commits_nothing(
+    bench: Workbench, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ending, "CUT_OFF_SECONDS", 0.01)
+    entered, release, returned = asyncio.Event(), threading.Event(), threading.Event()
+    loop, threads = asyncio.get_running_loop(), WorkerThreads(1)
+
+    def work() -> None:
+        loop.call_soon_threadsafe(entered.set)
+        release.wait(20)
+        returned.set()
+
+    async def handle(_arrival: Arrival, _delivery: Delivery) -> None:
+        await threads.run(work)
+
+    await bench.book("a")
+    subscriptions = await bench.start(bench.subscriber(handle, partitions=1))
+    await entered.wait()
+    before = asyncio.all_tasks()
+    async with asyncio.timeout(5):
+        await subscriptions.stop(grace=0)
+    states = await storage.partition_states("mail")
+    release.set()
+    await asyncio.to_thread(returned.wait, 20)
+    await asyncio.wait([one for one in before if one is not asyncio.current_task()])
+    threads.close()
+
+    assert await bench.positions("mail") == [0]
+    # Nobody else begins while the thread is still at it: the lease has to run out.
+    assert states[0].worker is not None
 
 
 async def test_a_stop_that_has_no_time_cancels_and_acknowledges_nothing(

@@ -1,5 +1,6 @@
 """A storage that is away for a while, or does not say what came of a commit, stops nobody."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from itertools import chain, repeat
 from typing import Any
@@ -13,10 +14,12 @@ from headwater.errors import (
     StorageUnavailableError,
 )
 from headwater.ports.storage import Storage
-from headwater.subscriptions import runner
+from headwater.subscriptions import ending, runner
 from headwater.subscriptions.delivery import Delivery
+from headwater.subscriptions.flow import Workers
 from headwater.subscriptions.status import SubscriptionState
 from headwater.subscriptions.subscription import Arrival
+from tests.subscriptions.seeing import Seen
 from tests.subscriptions.workbench import Workbench
 
 AWAY = (StorageUnavailableError, StorageReadOnlyError, OutcomeUnknownError)
@@ -129,3 +132,26 @@ async def test_while_the_storage_is_away_the_status_says_so_and_a_stop_does_not_
     assert status.state is not SubscriptionState.FAILED
     assert status.error == "the server is away"
     assert bench.status("balances").state is SubscriptionState.STOPPED
+
+
+@pytest.mark.parametrize("method", ["release_partitions", "lease_partitions"])
+async def test_a_stop_does_not_wait_for_a_storage_that_does_not_answer(
+    bench: Workbench, storage: Storage, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    monkeypatch.setattr(ending, "LEAVE_SECONDS", 0.01)
+    bench.workers = Workers(10, 0.01)
+    subscriptions = await bench.start(bench.subscriber(Seen()))
+    asked = asyncio.Event()
+
+    async def silent(*_arguments: object, **_options: object) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(storage, method, silent)
+    if method == "lease_partitions":
+        await asked.wait()
+
+    async with asyncio.timeout(5):
+        await subscriptions.stop(grace=0.05)
+
+    assert [each.state for each in subscriptions.status()] == [SubscriptionState.STOPPED]

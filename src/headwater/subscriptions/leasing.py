@@ -16,6 +16,7 @@ from headwater.operations.control import CONTROL_ROWS
 from headwater.ports.leases import Share
 from headwater.ports.storage import Storage
 from headwater.subscriptions.detachment import context_of_no_message
+from headwater.subscriptions.ending import cut_off
 from headwater.subscriptions.fail_points import reach
 from headwater.subscriptions.flow import DEFAULT_WORKERS, Workers
 
@@ -155,8 +156,7 @@ class Leasing:
         """End renewing; what is still leased runs out."""
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
-            await asyncio.wait((task,))
+            await cut_off(task)
 
     # ------------------------------------------------------------------------ the loop
 

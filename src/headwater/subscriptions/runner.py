@@ -22,6 +22,7 @@ from headwater.serialization.codec import EventCodec
 from headwater.subscriptions.condition import Condition
 from headwater.subscriptions.control import is_of_control_row
 from headwater.subscriptions.detachment import context_of_no_message
+from headwater.subscriptions.ending import cut_off, within_reason
 from headwater.subscriptions.failure import Charge, Failures
 from headwater.subscriptions.failures.overrides import Overrides
 from headwater.subscriptions.faults import PASSING
@@ -133,10 +134,12 @@ class Runner:
                 context=context_of_no_message(),
             )
 
-    async def stop(self, *, grace_seconds: float) -> None:
+    async def stop(self, *, grace_seconds: float, for_good: bool = False) -> None:
         """Finish what is in hand within *grace_seconds*, else cancel it; then give up all leases.
 
-        What was cancelled is not acknowledged: it comes again.
+        What was cancelled is not acknowledged: it comes again. A handler in a thread is waited
+        for, unless it stops *for_good*: then it is left behind after the grace period. What it
+        does is not committed, and its leases run out by themselves.
         """
         self._pause.end()
         self._condition.unfollow()
@@ -154,9 +157,17 @@ class Runner:
                     )
             finally:
                 self._task.cancel()
-            await asyncio.wait((self._task,))
-        if self._leasing is not None:
-            await self._leave(self._leasing)
+            if not for_good:
+                await asyncio.wait((self._task,))
+            elif not await cut_off(self._task):
+                _log.warning(
+                    "A handler of subscription %r does not end; what it does is not committed",
+                    self.name,
+                )
+                self._condition.stop()
+                return
+        if self._leasing is not None and not await within_reason(self._leave(self._leasing)):
+            _log.warning("Subscription %r keeps its leases until they end", self.name)
 
     def status(self) -> SubscriptionStatus:
         """Return what is known right now."""

@@ -117,9 +117,17 @@ class Subscriptions:
             runner.progress.check()
 
     async def stop(self, *, grace: Duration = GRACE_SECONDS) -> None:
-        """Finish what has been begun within *grace*; what is cut off then comes again."""
+        """Finish what has been begun within *grace*; what is cut off then comes again.
+
+        Neither a thread that does not end nor a storage that does not answer holds it up for more
+        than `CUT_OFF_SECONDS` and `LEAVE_SECONDS` after that.
+        """
+        seconds = seconds_of(grace)
         await asyncio.gather(
-            *(runner.stop(grace_seconds=seconds_of(grace)) for runner in self._runners.values())
+            *(
+                runner.stop(grace_seconds=seconds, for_good=True)
+                for runner in self._runners.values()
+            )
         )
         for leasing in self._leasings.values():
             await leasing.stop()
