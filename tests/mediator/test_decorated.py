@@ -8,6 +8,7 @@ import pytest
 
 from headwater.adapters.container.instances import Instances
 from headwater.adapters.storage.memory import MemoryStorage
+from headwater.errors import WiringError
 from headwater.mediator import Handlers, Mediator
 from headwater.resilience import CircuitBreaker, Policy, PolicyHandler, Retry, RetryHandler
 from headwater.resilience.guards import taken_off
@@ -29,6 +30,14 @@ async def deposit_twice(command: Deposit, accounts: Accounts, tries: list[int]) 
 
 def twice(handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
     return Retry(2, delay=0)(Retry(2, delay=0)(handler))
+
+
+def logged(handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    @functools.wraps(handler)
+    async def around(*arguments: Any, **options: Any) -> Any:
+        return await handler(*arguments, **options)
+
+    return around
 
 
 @pytest.mark.parametrize(
@@ -89,6 +98,39 @@ async def test_the_policy_of_the_registration_stands_around_the_decorator(units:
 
     assert await Mediator(table, units=units).send(Ask()) == 1
     assert len(outer.failures) == 2
+
+
+def test_a_policy_under_another_decorator_is_a_fault_with_the_advice() -> None:
+    table = Handlers()
+
+    @table.handler
+    @logged
+    @logged
+    @Retry(3)
+    async def ask(query: Ask) -> int:
+        return 1
+
+    with pytest.raises(WiringError) as told:
+        Mediator(table)
+
+    [fault] = told.value.faults
+    assert "ask is decorated with a policy that stands under another decorator" in fault.problem
+    assert fault.advice == "Put the policy outermost, or give it as policy=…."
+
+
+async def test_another_decorator_may_stand_under_a_policy(units: Units) -> None:
+    table, calls = Handlers(), list[int]()
+
+    @table.handler
+    @Retry(3, delay=0)
+    @logged
+    async def ask(query: Ask) -> int:
+        calls.append(1)
+        if len(calls) < 2:
+            raise HandlerFailedError
+        return 1
+
+    assert await Mediator(table, units=units).send(Ask()) == 1
 
 
 def test_guards_are_taken_off_outermost_first_and_not_off_what_others_have_wrapped() -> None:

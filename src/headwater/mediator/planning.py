@@ -22,7 +22,7 @@ from headwater.mediator.registrations import (
 )
 from headwater.mediator.signatures import Kind, Signature, name_of, read_signature, where_of
 from headwater.resilience import Guard, Policy
-from headwater.resilience.guards import taken_off
+from headwater.resilience.guards import is_hidden_in, taken_off
 
 
 class ListenerPlan(msgspec.Struct, frozen=True, eq=False):
@@ -180,6 +180,14 @@ class Planner:
                 return None
         # What it was decorated with is a policy too: each attempt in a unit of work of its own.
         guards, inner = taken_off(signature.target)
+        if is_hidden_in(inner):
+            self.fault(
+                signature,
+                f"{signature.name} is decorated with a policy that stands under another decorator, "
+                f"so its attempts would share one unit of work.",
+                "Put the policy outermost, or give it as policy=….",
+            )
+            return None
         signature = msgspec.structs.replace(signature, target=inner)
         plan = self._injector.plan(signature, self._faults, owner=owner, inline=inline)
         if plan is None:

@@ -82,6 +82,15 @@ def taken_off(function: Callable[..., Any]) -> tuple[tuple[Guard, ...], Callable
     return tuple(guards), function
 
 
+def is_hidden_in(function: Callable[..., Any]) -> bool:
+    """Return whether *function*, no guard itself, is wrapped around one that was decorated so."""
+    while (inner := getattr(function, "__wrapped__", None)) is not None:
+        function = inner
+        if taken_off(function)[0]:
+            return True
+    return False
+
+
 def check_async(function: object, guard: str) -> None:
     """Check that *function* is an ``async def``, however decorated, bound or partial.
 
