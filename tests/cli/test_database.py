@@ -76,6 +76,44 @@ def test_a_reset_rebuilds_projections_and_moves_subscribers_to_the_head(shop: Sh
     assert shop.run("db", "recover", "--app", "clishop:shop").code == 0
 
 
+async def rewind_below_generations(shop: Shop) -> None:
+    """Let all generations of the summaries stand past the head, with a row of no event."""
+    reports = shop.storage("reports.db")
+    await reports.open()
+    for one in await reports.subscriptions():
+        moves = tuple(
+            CheckpointMove(one.name, partition, at.position, 9, id_bytes())
+            for partition, at in enumerate(one.checkpoints)
+        )
+        await reports.commit(Changes(checkpoints=moves))
+    row = RowChange(f"{ROWS}__g2", "7", '{"order_id":"7","total":"1.00"}')
+    await reports.commit(Changes(rows=(row,)))
+    await reports.close()
+
+
+def test_generations_of_a_projection_begin_again_each_with_its_own_rows(shop: Shop) -> None:
+    app, name = ("--app", "clishop:shop"), "sales.summaries"
+    assert shop.run("projection", "rebuild", name, *app).code == 0
+    assert shop.run("projection", "switch", name, *app, "--yes").code == 0
+    asyncio.run(rewind_below_generations(shop))
+
+    shown = shop.run("--json", "db", "recover", *app)
+    ran = shop.run("db", "recover", *app, "--reset", "--yes")
+
+    assert [(row["subscription"], row["reset"]) for row in shown.object["subscriptions"]] == [
+        (name, f"rebuild {ROWS}"),
+        (f"{name}@2", f"rebuild {ROWS}__g2"),
+    ]
+    assert ran.code == 0
+    stand = asyncio.run(standing(shop, "reports.db"))
+    assert {one: set(positions) for one, positions in stand.items()} == {
+        name: {0},
+        f"{name}@2": {0},
+    }
+    verified = shop.run("--json", "projection", "verify", name, *app)
+    assert (verified.code, verified.object["same"]) == (0, 2)
+
+
 def test_another_database_is_looked_at_by_its_url(shop: Shop) -> None:
     asyncio.run(run_ahead(shop))
 

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from headwater.ports.changes import Changes, RowChange
+from headwater.testing.conformance.builders import append, new_event
 from tests.cli.conftest import Shop
 
 APP = ("--app", "clishop:shop")
@@ -59,6 +60,27 @@ def test_a_switch_wants_a_confirmation_and_shows_first_what_differs(built: Shop)
     assert "changed 1: total: '0.01' → '9.90'" in asked.err
     done = built.run("projection", "switch", NAME, *APP, "--yes")
     assert done.code == 0
+
+
+async def sell_elsewhere(shop: Shop) -> None:
+    other = shop.storage("other.db")
+    await other.open()
+    events = [new_event(data=f'{{"order_id":"{number}","total":"1.00"}}') for number in range(7)]
+    await other.commit(Changes((append("sales.order-1", *events),)))
+    await other.close()
+
+
+def test_the_storage_that_is_named_takes_the_place_of_the_apps(shop: Shop) -> None:
+    asyncio.run(sell_elsewhere(shop))
+    other = (*APP, "--storage", "sqlite:///other.db")
+
+    rebuilt = shop.run("--json", "projection", "rebuild", NAME, *other)
+    switched = shop.run("--json", "projection", "switch", NAME, *other, "--yes")
+    verified = shop.run("--json", "projection", "verify", NAME, *other)
+
+    assert (rebuilt.code, rebuilt.object["position"]) == (0, 7)
+    assert (switched.code, switched.object["same"]) == (0, 7)
+    assert (verified.code, verified.object["same"]) == (0, 7)
 
 
 def test_verify_says_by_its_exit_code_whether_rows_are_what_the_log_makes(built: Shop) -> None:

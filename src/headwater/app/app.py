@@ -372,8 +372,12 @@ class App:
         """
         return self._running().projections
 
-    def projection_worker(self, name: str) -> AbstractAsyncContextManager[Projections]:
+    def projection_worker(
+        self, name: str, *, storage: Storage | None = None
+    ) -> AbstractAsyncContextManager[Projections]:
         """Run the projection *name* alone, as a worker of its own; this app must not be started.
+
+        *storage* takes the place of the app's own, and is closed afterwards.
 
         Raises:
             ConfigurationError: there is no such projection, or the app is running.
@@ -381,8 +385,11 @@ class App:
         """
         if self._run is not None or self._starting:
             raise ConfigurationError(f"App {self.name!r} is running already: app.projections.")
-        storages = (self.storage, *self._databases.values())
-        return projection_worker(self._wired(), storages, name, workers=self._workers)
+        storages = (storage or self.storage, *self._databases.values())
+        wiring = (
+            Wiring(self._contexts, self._surroundings(log=storage)) if storage else self._wired()
+        )
+        return projection_worker(wiring, storages, name, workers=self._workers)
 
     async def rebuild(self, projection: Any, *, models: Sequence[type[ReadModel]] = ()) -> Rebuild:
         """Delete a projection's rows in one commit and let it begin again at the start of the log.
@@ -432,12 +439,14 @@ class App:
         self,
         instead: Mapping[Any, Any] | None = None,
         around: Callable[[Storage], Storage] = lambda storage: storage,
+        log: Storage | None = None,
     ) -> Surroundings:
-        """Return what the contexts work with: each storage as *around* makes it."""
+        """Return what the contexts work with: each storage as *around* makes it; *log* in the
+        place of the app's own."""
         instances = {App: self, Clock: self.clock, **self._provide, **(instead or {})}
         return Surroundings(
             self.name,
-            around(self._sealed(self.storage)),
+            around(self._sealed(log or self.storage)),
             {name: around(self._sealed(storage)) for name, storage in self._databases.items()},
             self.clock,
             dishka_container(self._providers, instances) if self._providers else None,

@@ -1,5 +1,6 @@
 """``headwater projection``: rows computed from the log, built anew beside the live ones."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Annotated, Final
@@ -308,12 +309,13 @@ def drop(
 
 @asynccontextmanager
 async def _worker(place: Place, name: str) -> AsyncGenerator[Projections]:
-    """Run the projection in this process.
+    """Run the projection in this process, on the storage that is named, else on the app's own.
 
     Raises:
         ConfigurationError: no app is named.
     """
     if place.app is None:
         raise ConfigurationError("Name the app whose code computes the rows: --app shop.main:app.")
-    async with place.app.app.projection_worker(name) as projections:
+    storage = await asyncio.to_thread(place.named_storage)
+    async with place.app.app.projection_worker(name, storage=storage) as projections:
         yield projections

@@ -109,12 +109,23 @@ class Place:
             finally:
                 await keys.close()
 
-    def _storage(self, *, new: bool) -> Storage:
+    def named_storage(self, *, new: bool = False) -> Storage | None:
+        """Return the storage that is named by its URL, None if none is.
+
+        Raises:
+            ConfigurationError: it is a file that does not exist, and not to be made *new*.
+        """
         if self.url is None:
-            if self.app is None:
-                raise ConfigurationError("No storage is named.")
-            return self.app.storage
+            return None
         file = file_of(self.url)
         if file is not None and not new and not file.exists():
             raise ConfigurationError(f"There is no file {file}.")
         return storage_of(self.url, clock=SystemClock())
+
+    def _storage(self, *, new: bool) -> Storage:
+        named = self.named_storage(new=new)
+        if named is not None:
+            return named
+        if self.app is None:
+            raise ConfigurationError("No storage is named.")
+        return self.app.storage
