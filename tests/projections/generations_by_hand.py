@@ -55,5 +55,5 @@ async def build(storage: Storage, *, live: bool = False) -> Generation:
 
 async def switch(storage: Storage) -> Generation:
     """Flip to the one that is built; the log is empty, so all partitions stand at its head."""
-    meeting = await compare(storage, storage, await meet(storage, storage, ROWS.name))
+    meeting = await compare(storage, await meet(storage, storage, ROWS.name))
     return await flip(storage, meeting)

@@ -7,6 +7,7 @@ import pytest
 from headwater import App, Projection, Recorded, applies
 from headwater.adapters.storage.memory import MemoryStorage
 from headwater.errors import RowMissingError, WiringError
+from headwater.operations.projections.meeting import Meeting
 from headwater.ports.storage import Storage
 from tests.projections.conftest import OpenStorage
 from tests.projections.inline_tallies import Count, Forget, inline_app
@@ -120,3 +121,31 @@ async def test_a_projection_becomes_inline_by_a_switch_while_commands_go_on(
 
         assert await counts(one) == await counts(other) == {"a": 2 + sent, "b": 2}
         assert (await one.projections.verify(InlineTallies)).equal
+
+
+async def test_rows_that_are_written_all_the_time_are_compared_where_they_stand(
+    opened: OpenStorage,
+) -> None:
+    async with inline_app(await opened()) as one, inline_app(await opened()) as other:
+        names = [f"n{number}" for number in range(20)]
+        done = asyncio.Event()
+
+        async def write() -> None:
+            while not done.is_set():
+                for name in names:
+                    await other.send(Count(name))
+
+        writing = [asyncio.create_task(write()) for _ in range(3)]
+        try:
+            await one.projections.rebuild(InlineTallies)
+            await one.projections.wait(InlineTallies, timeout=20)
+            switched = await one.projections.switch(InlineTallies, agreed=_are_equal)
+            assert switched.live is not None
+            assert (await one.projections.verify(InlineTallies)).equal
+        finally:
+            done.set()
+            await asyncio.gather(*writing)
+
+
+def _are_equal(meeting: Meeting) -> bool:
+    return meeting.differences is not None and meeting.differences.equal

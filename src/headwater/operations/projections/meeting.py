@@ -12,7 +12,7 @@ from headwater.errors import ConfigurationError, ConflictError, SwitchError
 from headwater.operations.control import CONTROL_ROWS, read_control, stop_at
 from headwater.operations.dead_letters.deliveries import DELIVERIES
 from headwater.operations.progress import Progress, no_progress
-from headwater.operations.projections.comparing import RowDifferences, differences, second_look
+from headwater.operations.projections.comparing import RowDifferences, differences
 from headwater.operations.projections.generations import (
     GENERATIONS,
     Generation,
@@ -28,9 +28,6 @@ STOP_SECONDS: Final = 30.0
 
 LOOK_SECONDS: Final = 0.05
 """How often it looks meanwhile."""
-
-LOOKS_MAX: Final = 3
-"""How often rows that differ are looked at again, where one of both can't be stopped."""
 
 
 class Meeting(msgspec.Struct, frozen=True):
@@ -108,12 +105,12 @@ async def meet(
 
 
 async def compare(
-    log: Storage, storage: Storage, meeting: Meeting, *, progress: Progress = no_progress
+    storage: Storage, meeting: Meeting, *, progress: Progress = no_progress
 ) -> Meeting:
     """Return *meeting* with the rows of both compared, if there is something to compare.
 
-    A live one that is computed inline goes on meanwhile: rows that differ are looked at again,
-    up to `LOOKS_MAX` times, with the other one where the log is by then.
+    A live one that is computed inline goes on meanwhile, so what differs has to be looked at again
+    where it stands: `compare_standing`.
     """
     live, building = meeting.generations.live, meeting.building
     if live is None:
@@ -121,11 +118,6 @@ async def compare(
     await make_known(storage, live, building)
     before, after = live.collection, building.collection
     found = await differences(storage, before, after, progress=progress)
-    for _ in range(LOOKS_MAX if live.inline else 0):
-        if found.equal:
-            break
-        meeting = await meet_again(log, storage, meeting)
-        found = await second_look(storage, before, after, found)
     return msgspec.structs.replace(meeting, differences=found)
 
 

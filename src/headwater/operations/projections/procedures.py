@@ -22,7 +22,12 @@ from headwater.operations.projections.meeting import (
     meet,
     part,
 )
-from headwater.operations.projections.switching import check_nothing_is_held, flip, flip_inline
+from headwater.operations.projections.switching import (
+    check_nothing_is_held,
+    compare_standing,
+    flip,
+    flip_inline,
+)
 from headwater.operations.projections.watching import until_reached
 from headwater.ports.storage import Storage
 
@@ -66,7 +71,8 @@ async def switch(
     meeting = await meet(log, storage, collection, by=by, seconds=seconds, live_stands=live_stands)
     try:
         if not live_stands:
-            meeting = await compare(log, storage, meeting, progress=progress)
+            meeting = await compare(storage, meeting, progress=progress)
+            meeting = await compare_standing(log, storage, meeting, now=now)
         if not agreed(meeting):
             await part(storage, meeting, by=by)
             return Switched(meeting, None)
@@ -132,7 +138,8 @@ async def verify(
     collection = wanted.spec.name
     meeting = await meet(log, storage, collection, by=by, seconds=seconds)
     try:
-        meeting = await compare(log, storage, meeting)
+        meeting = await compare(storage, meeting)
+        meeting = await compare_standing(log, storage, meeting, now=now)
     finally:
         await part(storage, meeting, by=by)
     result = meeting.differences or RowDifferences()

@@ -12,6 +12,7 @@ import msgspec
 
 from headwater.errors import SwitchError, TagConditionError
 from headwater.operations.control import read_control
+from headwater.operations.projections.comparing import second_look
 from headwater.operations.projections.generations import (
     MOVED_KEY,
     Generation,
@@ -149,6 +150,30 @@ async def flip_inline(
         "its events go on to come past units of work, so there is no moment to switch in",
         "Try again when nothing is appended by an event store, the outbox or an import.",
     )
+
+
+async def compare_standing(
+    log: Storage, storage: Storage, meeting: Meeting, *, now: Callable[[], int]
+) -> Meeting:
+    """Return *meeting* after a second look at rows that differ where the live ones are computed
+    inline; units of work wait for it, `FENCE_SECONDS` at most.
+
+    *now* says the time in microseconds since 1970 UTC.
+
+    Raises:
+        SwitchError: somebody has switched or dropped a generation meanwhile.
+    """
+    live, found = meeting.generations.live, meeting.differences
+    if live is None or not live.inline or found is None or found.equal:
+        return meeting
+    meeting = await _fenced(storage, meeting, until=now() + round(FENCE_SECONDS * 1_000_000))
+    try:
+        meeting = await meet_again(log, storage, meeting)
+        building = meeting.building.collection
+        found = await second_look(storage, live.collection, building, found)
+    finally:
+        meeting = await _fenced(storage, meeting, until=0)
+    return msgspec.structs.replace(meeting, differences=found)
 
 
 async def _fenced(storage: Storage, meeting: Meeting, *, until: int) -> Meeting:
