@@ -154,6 +154,34 @@ async def test_where_to_stop_is_never_before_what_was_done(
     assert await bench.positions("mail") == [10] * 4
 
 
+async def test_what_is_paused_is_worked_by_nobody_for_the_sake_of_more_partitions(
+    bench: Workbench, storage: Storage
+) -> None:
+    seen = Seen()
+    subscriptions = await bench.start(bench.subscriber(seen))
+    await bench.book("a")
+    await subscriptions.settle()
+    await pause(storage, "mail", by="ada", reason="mails are doubled")
+    await until(bench, SubscriptionState.PAUSED)
+    await bench.book("a")
+
+    # All stand at one place: nothing has to be worked for it.
+    await repartition(storage, storage, "mail", partitions=6)
+    assert await bench.positions("mail") == [1] * 6
+    await storage.commit(Changes(checkpoints=(CheckpointMove("mail", 0, 1, 2),)))
+    for ask in (
+        repartition(storage, storage, "mail", partitions=4),
+        stop_at(storage, "mail", 2),
+    ):
+        with pytest.raises(ConfigurationError, match="was paused by ada: mails are doubled"):
+            await ask
+
+    assert seen.positions == [1]
+    assert (await read_control(storage, "mail")).waits_for == (
+        "was paused by ada: mails are doubled"
+    )
+
+
 async def test_one_that_is_retired_is_left_alone_for_ever(
     bench: Workbench, storage: Storage
 ) -> None:

@@ -170,15 +170,18 @@ async def stop_at(
     """Have every partition worked exactly up to one position, then nobody works; return which.
 
     It is *position*, or where the furthest partition stands, if that is further. Workers have to
-    be there to do it; `drained` waits for them, `resume` lets them go on afterwards.
+    be there to do it; `drained` waits for them, `resume` lets them go on afterwards. What is
+    paused stays so.
 
     Raises:
-        ConfigurationError: there is no such subscription in *storage*, or it is retired.
+        ConfigurationError: there is no such subscription in *storage*, or it is retired; or it is
+            paused, and not all of its partitions stand there already.
     """
     while True:
         furthest = await _check_known(storage, subscription)
         at = max(position, furthest)
-        await write_control(storage, subscription, stop_at=at, paused=False, by=by, reason=reason)
+        await _check_worked(storage, subscription, at)
+        await write_control(storage, subscription, stop_at=at, by=by, reason=reason)
         # From here on nobody goes past it; but somebody may have, just before.
         if await _check_known(storage, subscription) <= at:
             return at
@@ -224,7 +227,8 @@ async def repartition(
 
     Raises:
         WaitTimeoutError: it was not drained within *seconds*; it goes on as before.
-        ConfigurationError: there is no such subscription in *storage*, or it is retired.
+        ConfigurationError: there is no such subscription in *storage*, or it is retired; or it is
+            paused, and its partitions stand at several positions.
         ValueError: *partitions* is outside 1 … 1024.
     """
     check_partitions(subscription, partitions)
@@ -235,7 +239,8 @@ async def repartition(
     states = await storage.partition_states(subscription)
     positions = {state.checkpoint.position for state in states}
     alone = len(positions) == 1 and all(state.worker is None for state in states)
-    head = max(positions) if alone else await log.head()
+    head = max(positions) if alone or before.paused else await log.head()
+    await _check_worked(storage, subscription, head)
     try:
         at = await stop_at(storage, subscription, head, by=by, reason=reason)
         await drained(storage, subscription, at, seconds=seconds)
@@ -266,6 +271,20 @@ async def _check_known(storage: Storage, subscription: str) -> int:
             f"Subscription {subscription!r} is retired: a newer generation has taken over."
         )
     return max(checkpoint.position for checkpoint in found.checkpoints)
+
+
+async def _check_worked(storage: Storage, subscription: str, at: int) -> None:
+    """Pass unless *subscription* is paused before position *at*: nobody would work it up to it."""
+    await storage.prepare_collections([CONTROL_ROWS])
+    control = await read_control(storage, subscription)
+    if not control.paused:
+        return
+    states = await storage.partition_states(subscription)
+    if any(state.checkpoint.position < at for state in states):
+        raise ConfigurationError(
+            f"Subscription {subscription!r} {control.waits_for}. Its partitions don't all stand "
+            f"at position {at}, and nobody works it up to there: resume it first."
+        )
 
 
 async def _prepared(storage: Storage) -> bool:
