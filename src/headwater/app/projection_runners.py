@@ -71,7 +71,7 @@ class ProjectionRunners:
             self._tell_changes(plan, self._known[plan.name])
         await self.inline.load()
         self._run = self._wanted()
-        return [self._runner_of(self._plan_of(one), one) for one in self._run.values()]
+        return [await self._prepared_runner(one) for one in self._run.values()]
 
     def follow(self, subscriptions: Subscriptions) -> None:
         """Run in *subscriptions* what is begun from now on, wherever; until `stop`."""
@@ -229,6 +229,12 @@ class ProjectionRunners:
         name = next(name for name, found in self._known.items() if generation in found.generations)
         return self.plans[name]
 
+    async def _prepared_runner(self, generation: Generation) -> Runner:
+        """Return what runs *generation*, whose rows this process may not know yet."""
+        plan = self._plan_of(generation)
+        await plan.prepare(generation)
+        return self._runner_of(plan, generation)
+
     async def _run_wanted(self) -> None:
         if self._subscriptions is None:
             return
@@ -239,7 +245,7 @@ class ProjectionRunners:
         for name in wanted.keys() - self._run.keys():
             one = wanted[name]
             try:
-                await self._subscriptions.add(self._runner_of(self._plan_of(one), one))
+                await self._subscriptions.add(await self._prepared_runner(one))
             except (StorageError, ConfigurationError) as error:
                 self._tell_not_run(name, error)
             else:

@@ -65,6 +65,15 @@ class ProjectionPlan(Generic[M]):
             folds.each or any(fold.recorded for fold in folds.folds)
         )
 
+    async def prepare(self, generation: Generation) -> None:
+        """Make room in the target for the rows of *generation*, as this code declares them.
+
+        Raises:
+            ConfigurationError: they don't fit what is stored.
+        """
+        rows = self.folding.type.in_collection(generation.collection)
+        await self.target.prepare_collections([rows.spec])
+
     def subscription_of(self, generation: Generation) -> Subscription:
         """Return the subscription by which *generation* is computed."""
         return msgspec.structs.replace(self.subscription, name=generation.subscription)
