@@ -83,10 +83,12 @@ class Post:
                 )
             async with asyncio.timeout(20):
                 while True:
+                    # Before: what was parked a moment ago may be done by the time it is told.
+                    asked = await self._asked(app)
                     try:
                         await app.settle()
                     except ParkedKeyError:
-                        if not await self._asked(app):
+                        if not asked:
                             return False
                     else:
                         return True
