@@ -95,6 +95,7 @@ class Post:
                     await asyncio.sleep(0.01)
 
     async def _asked(self, app: App) -> bool:
+        await app.dead_letters.prepare()
         return await app.storage.count_rows("headwater_delivery_requests") > 0
 
 
