@@ -69,7 +69,8 @@ def _status(
     position = min(checkpoints, default=0)
     state, why = SubscriptionState.CATCHING_UP, None
     if control.retired:
-        state, why = SubscriptionState.RETIRED, control.waits_for
+        # Nothing waits for it any more.
+        state, why, head = SubscriptionState.RETIRED, control.waits_for, position
     elif control.paused:
         state, why = SubscriptionState.PAUSED, control.waits_for
     elif control.stop_at is not None and position >= control.stop_at:

@@ -1,6 +1,6 @@
 """Where all partitions of a subscription stand: its own by what it does, others' by looking."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from headwater.clock import Clock, microseconds_since_epoch
 from headwater.errors import CheckpointConflictError, ConfigurationError
@@ -57,19 +57,16 @@ class Places:
     async def load(self) -> tuple[bool, int]:
         """Load the control row, then the checkpoints: nobody who lacks a type moves them then.
 
-        A new subscription is stored. Return whether a checkpoint has gone back meanwhile, or to
-        another event, so that somebody has reset it; and the head of the log.
+        A new subscription is stored; but not one that is retired, which may have been dropped.
+        Return whether a checkpoint has gone back meanwhile, or to another event, so that somebody
+        has reset it; and the head of the log.
 
         Raises:
             LogRewoundError: the log is not the one in which a checkpoint was set.
         """
         await self.control.load()
         before = self.checkpoints
-        stored = await self._target.open_subscription(
-            self._subscription.name,
-            partitions=self._subscription.partitions,
-            start_after=await self._start_after(),
-        )
+        stored = await self._stored()
         self.checkpoints, self.may_be_lost = list(stored), False
         # After the checkpoints: another process may have moved one meanwhile.
         head = await self._log.head()
@@ -98,16 +95,22 @@ class Places:
             CheckpointConflictError: another worker has moved one, or somebody has reset it.
             RowConflictError: the control row has changed.
         """
-        name = self._subscription.name
-        stored = await self._target.open_subscription(
-            name, partitions=len(self.checkpoints), start_after=await self._start_after()
-        )
+        await self.control.check_unchanged()
+        name, stored = self._subscription.name, await self._stored()
         for partition, (ours, theirs) in enumerate(zip(self.checkpoints, stored, strict=False)):
             if ours.position != theirs.position:
                 raise CheckpointConflictError(
                     name, partition, expected=ours.position, actual=theirs.position
                 )
-        await self.control.check_unchanged()
+
+    async def _stored(self) -> Sequence[Checkpoint]:
+        if self.control.stored.retired:
+            return self.checkpoints or [Checkpoint(0)] * self._subscription.partitions
+        return await self._target.open_subscription(
+            self._subscription.name,
+            partitions=self._subscription.partitions,
+            start_after=await self._start_after(),
+        )
 
     async def _start_after(self) -> int:
         """Return where the subscription starts if it is not stored: not yet, or no more.

@@ -104,6 +104,8 @@ async def drop(storage: Storage, collection: str, number: int) -> Generation:
     await storage.drop_subscription(one.subscription)
     await _forget_held(storage, one.subscription)
     await storage.drop_collection(one.collection)
+    # A worker that had read just before that it may work has stored it again.
+    await storage.drop_subscription(one.subscription)
     while not await write_generations(storage, found.without(number)):
         found = await read_generations(storage, collection) or found
     return one
