@@ -419,7 +419,15 @@ class App:
         return Wiring(self._contexts, self._surroundings(replacements, DryStorage))
 
     async def restart(self, subscription: Any) -> None:
-        """Run a subscription that has failed again, with the event that failed."""
+        """Run a subscription that has failed again, with the event that failed.
+
+        All workers in which it has failed begin again, those of other processes within about a
+        second. A process that runs no subscriptions asks the others, and runs none.
+
+        Raises:
+            ConfigurationError: there is no such subscription, or no worker has ever run it.
+            StorageError: a storage can't be used.
+        """
         await self._running().restart(subscription)
 
     # ------------------------------------------------------------------------- internals

@@ -13,6 +13,7 @@ from headwater.event_store import EventStore
 from headwater.mediator.mediator import Mediator
 from headwater.mediator.sending import Publisher, Sender
 from headwater.monitoring.worker import WorkerMonitoring
+from headwater.operations.restarting import restart
 from headwater.operations.retention import Pruner, Retention
 from headwater.ports.container import Scope
 from headwater.ports.storage import Storage
@@ -141,14 +142,19 @@ class Run:
         await waits.wait_for(name, position, timeout=timeout)
 
     async def restart(self, subscription: Any) -> None:
-        """Run what has failed again; of a projection, every generation that this process runs."""
-        name = self.name_of(subscription)
+        """Run what has failed again, in all workers; of a projection, every generation.
+
+        Raises as `App.restart`.
+        """
+        name, runners = self.name_of(subscription), self.wiring.projections
         if not self.projections.has(name):
             await self.subscriptions.restart(name)
             return
-        for one in await self.projections.status(name):
-            if self.wiring.projections.runs(one.subscription):
+        for one in (await runners.generations(name)).generations:
+            if runners.runs(one.subscription):
                 await self.subscriptions.restart(one.subscription)
+            elif one.worked:
+                await restart(runners.plans[name].target, one.subscription)
 
     async def dependency(self, dependency: type[T]) -> T:
         """Return the dependency of the app's lifetime that *dependency* names.

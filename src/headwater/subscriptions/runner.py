@@ -19,6 +19,7 @@ from headwater.ports.leases import Share
 from headwater.ports.log import Log
 from headwater.ports.storage import Storage
 from headwater.serialization.codec import EventCodec
+from headwater.subscriptions.beginning_again import BeginningAgain
 from headwater.subscriptions.condition import Condition
 from headwater.subscriptions.control import is_of_control_row
 from headwater.subscriptions.detachment import context_of_no_message
@@ -97,6 +98,7 @@ class Runner:
         self._unknown_after, self._unknown_until = WAITING_SECONDS, 0.0
         self._task: asyncio.Task[None] | None = None
         self._pause = Pause()
+        self._again = BeginningAgain(subscription.name, target, self._begin_again)
 
     @property
     def name(self) -> str:
@@ -126,6 +128,7 @@ class Runner:
         """Begin to work in a task of its own; again, after it has failed or was stopped."""
         if not self.running:
             self._leasing = leasing
+            self._again.end()
             self._pause.allow()
             self._condition.start()
             self._task = asyncio.create_task(
@@ -142,6 +145,7 @@ class Runner:
         does is not committed, and its leases run out by themselves.
         """
         self._pause.end()
+        self._again.end()
         self._condition.unfollow()
         if self._session is not None:
             self._session.end(give_up=True)
@@ -269,6 +273,13 @@ class Runner:
             # First: whoever hears of the failure may begin again at once.
             await self._leave(leasing)
             self._condition.fail(failed)
+            if not self._pause.ended:
+                self._again.watch(self.places.control.stored.row_version)
+
+    async def _begin_again(self) -> None:
+        await self.open()
+        if self._leasing is not None and not self._pause.ended:
+            self.start(self._leasing)
 
     async def _turn(self, leasing: Leasing) -> None:
         try:

@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 
 from headwater.clock import Duration, seconds_of
 from headwater.errors import ConfigurationError
+from headwater.operations.restarting import restart
 from headwater.ports.log import Log
 from headwater.ports.storage import Storage
 from headwater.subscriptions.flow import DEFAULT_WORKERS, Workers
@@ -135,11 +136,17 @@ class Subscriptions:
     async def restart(self, name: str) -> None:
         """Run a subscription that has failed again, from its checkpoints; if it runs, do nothing.
 
+        Other workers in which it has failed begin again too, within about a second; where
+        subscriptions are others' to run, only those do.
+
         Raises:
-            ConfigurationError: there is none of that name.
+            ConfigurationError: there is none of that name, or nobody has ever run it.
         """
         runner = self._named(name)
-        if not runner.running:
+        if runner.running:
+            return
+        await restart(runner.target, name)
+        if self._run:
             await runner.open()
             runner.start(self._leasing_of(runner))
 
