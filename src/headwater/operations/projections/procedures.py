@@ -118,8 +118,8 @@ async def verify(
     """Build the rows once more, compare them with those that are live, and drop them again.
 
     If all are the same, the code as it is now is noted as that of the live ones. *check* is
-    called now and then while they are built, and raises what makes that of no use. After a crash
-    in between this goes on where it was.
+    called now and then while they are built, and raises what makes that of no use. What was
+    built is dropped also if this fails or is interrupted; after a crash it goes on where it was.
 
     Raises:
         SwitchError: something else is being built; or one of both has not come to the position.
@@ -132,21 +132,38 @@ async def verify(
     elif not building.to_compare:
         problem = f"generation {building.number} is being built"
         raise SwitchError(wanted.subscription, problem, "Switching to it compares, too.")
-    await until_reached(
-        storage, [building.subscription], await log.head(), progress=progress, check=check
-    )
     collection = wanted.spec.name
-    meeting = await meet(log, storage, collection, by=by, seconds=seconds)
     try:
-        meeting = await compare(storage, meeting)
-        meeting = await compare_standing(log, storage, meeting, now=now)
-    finally:
-        await part(storage, meeting, by=by)
+        await until_reached(
+            storage, [building.subscription], await log.head(), progress=progress, check=check
+        )
+        meeting = await meet(log, storage, collection, by=by, seconds=seconds)
+        try:
+            meeting = await compare(storage, meeting)
+            meeting = await compare_standing(log, storage, meeting, now=now)
+        finally:
+            await part(storage, meeting, by=by)
+    except BaseException as error:
+        await _drop_after(error, storage, wanted, building)
+        raise
     result = meeting.differences or RowDifferences()
     await drop(storage, collection, building.number)
     if result.equal:
         await _note_code(storage, wanted)
     return result
+
+
+async def _drop_after(
+    error: BaseException, storage: Storage, wanted: Wanted, built: Generation
+) -> None:
+    """Drop what was *built* for a comparison that failed or was interrupted."""
+    try:
+        await drop(storage, wanted.spec.name, built.number)
+    except Exception as again:  # noqa: BLE001 - told with what went wrong first
+        error.add_note(
+            f"Generation {built.number} is left behind ({again}): headwater projection drop "
+            f"{wanted.subscription} {built.number}"
+        )
 
 
 async def _note_code(storage: Storage, wanted: Wanted) -> None:
