@@ -1,4 +1,4 @@
-"""``headwater subscription pause``, ``resume`` and ``repartition``."""
+"""``headwater subscription pause``, ``resume``, ``restart`` and ``repartition``."""
 
 import getpass
 from contextlib import AsyncExitStack
@@ -14,6 +14,8 @@ from headwater.cli.storages import opened_storages
 from headwater.errors import ConfigurationError
 from headwater.operations.control import DRAIN_SECONDS, Control, repartition, resume
 from headwater.operations.control import pause as pause_subscription
+from headwater.operations.restarting import restart as restart_subscription
+from headwater.operations.restarting import subscription_called
 from headwater.ports.leases import PARTITIONS_MAX
 from headwater.ports.storage import Storage
 
@@ -52,6 +54,31 @@ def go_on(context: typer.Context, *, name: Name, storage: Url = None, app: AppNa
             target = await _target(opened, place, log, name)
             done = await resume(target, name, by=getpass.getuser())
         output.object(_shown(name, done))
+
+    perform(context, work, url=storage, app=app)
+
+
+def restart(
+    context: typer.Context, *, name: Name, storage: Url = None, app: AppName = None
+) -> None:
+    """Have the workers in which a subscription has failed begin it again, at the failed event.
+
+    They do within about a second. NAME may be a projection's: that of its live rows is meant.
+    """
+
+    async def work(output: Output, place: Place) -> None:
+        async with AsyncExitStack() as opened:
+            log = await opened.enter_async_context(place.opened())
+            for _, target, _ in await opened_storages(opened, place, log):
+                meant = await subscription_called(target, name)
+                if meant is not None:
+                    break
+            else:
+                target, meant = await _target(opened, place, log, name), name
+            done = await restart_subscription(target, meant)
+        output.object(_shown(meant, done))
+        if done.paused:
+            output.say(f"It is paused, and begins once it is resumed: subscription resume {meant}")
 
     perform(context, work, url=storage, app=app)
 

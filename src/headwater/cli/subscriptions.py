@@ -20,6 +20,7 @@ def add_to(program: typer.Typer) -> None:
     subscriptions.command("list")(list_subscriptions)
     subscriptions.command("pause")(subscription_control.pause)
     subscriptions.command("resume")(subscription_control.go_on)
+    subscriptions.command("restart")(subscription_control.restart)
     subscriptions.command("repartition")(subscription_control.change_partitions)
     subscriptions.command("drop-types")(subscription_types.drop)
     program.add_typer(subscriptions, name="subscription")
