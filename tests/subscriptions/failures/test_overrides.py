@@ -59,6 +59,21 @@ async def test_what_a_subscription_has_stopped_at_can_be_corrected_and_it_goes_o
     await bench.stop()
 
 
+async def test_a_projection_or_any_generation_of_it_names_what_reads_the_correction(
+    memory: Storage,
+) -> None:
+    bench = Workbench(memory)
+    position = await bench.book("1")
+    await memory.open_subscription("balances@2", partitions=1, start_after=0)
+    letters = DeadLetters(memory, codec=bench.codec)
+
+    for name in ("balances", "balances@1", "balances@2"):
+        override = await letters.edit_event(
+            name, position, '{"account":"1","cents":7}', author="ada", reason="boom"
+        )
+        assert override.subscription == "balances"
+
+
 async def test_nobody_corrects_anonymously_or_endlessly(memory: Storage) -> None:
     bench = Workbench(memory)
     await bench.start(await bench.projection())

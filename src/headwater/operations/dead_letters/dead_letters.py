@@ -83,10 +83,13 @@ class DeadLetters(HeldDeliveries):
     async def edit_event(
         self, subscription: str, position: int, data: str, *, author: str, reason: str
     ) -> PayloadOverride:
-        """As `edit`, for the event at *position*: one that a subscription has stopped at."""
+        """As `edit`, for the event at *position*: one that a subscription has stopped at.
+
+        *subscription* may be that of any generation of a projection, or the projection's name.
+        """
         await self.prepare()
         known = {one.name for one in await self._storage.subscriptions()}
-        if subscription not in known:
+        if base_name(subscription) not in {base_name(name) for name in known}:
             raise ConfigurationError(
                 f"There is no subscription {subscription!r} in this storage; there are: "
                 f"{', '.join(sorted(known)) or '(none)'}."
