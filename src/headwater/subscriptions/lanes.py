@@ -138,7 +138,7 @@ class Lane:
         due = [
             at
             for one in self.partitions
-            if not one.leaving
+            if not one.leaving and not one.storing  # It is woken when that is stored.
             for at in (one.failures.due_at, self._gathering.due_at(one))
             if at is not None
         ]
