@@ -17,6 +17,7 @@ from headwater.subscriptions.flow import Flow, Workers
 from headwater.subscriptions.partitions import InFlight
 from headwater.subscriptions.runner import Runner
 from headwater.subscriptions.stop_on_failure import StopOnFailure
+from headwater.subscriptions.subscriber import SubscriberConsumer
 from headwater.subscriptions.subscription import Arrival, partition_of
 from tests.subscriptions.ledger import Booked
 from tests.subscriptions.seeing import Seen
@@ -335,3 +336,66 @@ async def test_a_partition_that_is_given_up_leaves_its_room_to_others(
             await storage.wait_for_news(2**31, seconds=0.01)
 
     assert seen.positions == [4]
+
+
+async def test_a_cancellation_that_nobody_asked_for_stops_the_subscription_with_an_error(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    balances = await bench.projection()
+
+    async def cancelling(_batches: object) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(balances._consumer, "work", cancelling)  # pyright: ignore[reportPrivateUsage]
+    subscriptions = await bench.start(balances)
+    await bench.book("a")
+
+    with pytest.raises(SubscriptionFailedError, match="raised CancelledError, though nobody"):
+        await subscriptions.wait_for("balances", 1, timeout=5)
+
+
+async def test_a_key_that_is_cancelled_is_laid_to_its_event(bench: Workbench) -> None:
+    mail = bench.subscriber(Seen())
+
+    def key_of(arrival: Arrival) -> str:
+        if arrival.stored.position == 2:
+            raise asyncio.CancelledError
+        return arrival.stored.stream_id
+
+    async def nothing(_arrival: Arrival) -> None:
+        """Every event is done at once."""
+
+    consumer = SubscriberConsumer("mail", nothing, units=bench.units, key_of=key_of)
+    mail = bench.runner(mail.subscription, consumer, bench.storage)
+    subscriptions = await bench.start(mail)
+    for _ in range(2):
+        await bench.book("a")
+
+    with pytest.raises(SubscriptionFailedError, match=r"position 2: HandlerCancelled"):
+        await subscriptions.wait_for("mail", 2, timeout=5)
+    await subscriptions.wait_for("mail", 1)
+
+
+async def test_a_lane_rests_while_the_checkpoint_of_what_is_due_is_stored(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mail = bench.subscriber(Seen(), partitions=1)
+    subscriptions = await bench.start(mail)
+    await bench.book("a")
+    await subscriptions.settle()
+    working = mail.places.session
+    assert working is not None
+    lane, partition = working._lanes[0], working.partitions[0]  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(partition.failures, "due_at", -1.0)
+    partition.storing = True
+    lane._woken.clear()  # pyright: ignore[reportPrivateUsage]
+
+    resting = asyncio.create_task(lane._rest())  # pyright: ignore[reportPrivateUsage]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    rested = not resting.done()
+    lane.wake()
+    await resting
+    partition.storing = False
+
+    assert rested

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from headwater.errors import SubscriptionFailedError, UnknownTypeError
+from headwater.errors import HandlerCancelledError, SubscriptionFailedError, UnknownTypeError
 from headwater.ports.leases import Checkpoint
 from headwater.ports.log import WHOLE_LOG, Log, LogPage, StoredEvent
 from headwater.serialization.codec import EventCodec
@@ -221,7 +221,12 @@ class Reader:
                         arrival.preceding, arrival.event_id = preceding, stored.id
                         arrival.key = key = key_of(arrival)
                         arrival.partition = partition_of(key, partitions)
-            except Exception as error:  # noqa: BLE001 - told after what comes before it
+            except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001 - told in its turn
+                error = (
+                    raised
+                    if isinstance(raised, Exception)
+                    else HandlerCancelledError(subscription.name)
+                )
                 # What was made of one event is taken over as a whole or not at all.
                 del arrivals[before:]
                 if by_stream and not isinstance(error, UnknownTypeError):

@@ -10,6 +10,7 @@ import msgspec
 from headwater.errors import (
     CheckpointConflictError,
     ConflictError,
+    HandlerCancelledError,
     LeaseLostError,
     RowConflictError,
     SubscriptionFailedError,
@@ -157,8 +158,11 @@ class Session:
 
     def _is_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.pop(task, None)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._fail(error)
+        if not task.cancelled():
+            if (error := task.exception()) is not None:
+                self._fail(error)
+        elif not self._ended.is_set():
+            self._fail(HandlerCancelledError(self._place.subscription.name))
 
     def _fail(self, error: BaseException) -> None:
         self._trouble = self._trouble or error
