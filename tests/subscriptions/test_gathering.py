@@ -7,9 +7,11 @@ import pytest
 
 from headwater.adapters.storage.memory import MemoryStorage
 from headwater.clock import ManualClock
+from headwater.operations.control import drained, stop_at
 from headwater.ports.log import LogFilter
 from headwater.subscriptions.batch_subscriber import BatchSubscriberConsumer
 from headwater.subscriptions.batching import Batching
+from headwater.subscriptions.flow import Flow
 from headwater.subscriptions.runner import Runner
 from headwater.subscriptions.subscription import Arrival, Subscription
 from tests.subscriptions.workbench import Workbench
@@ -40,9 +42,16 @@ async def bench(clock: ManualClock) -> AsyncIterator[Workbench]:
     await storage.close()
 
 
-def runner(bench: Workbench, clock: ManualClock, lists: Lists, batching: Batching) -> Runner:
+def runner(
+    bench: Workbench,
+    clock: ManualClock,
+    lists: Lists,
+    batching: Batching,
+    *,
+    partitions: int = 1,
+) -> Runner:
     subscription = Subscription(
-        "lists", LogFilter(types=bench.names), 1, page_events=1000, gather=batching
+        "lists", LogFilter(types=bench.names), partitions, page_events=1000, gather=batching
     )
     consumer = BatchSubscriberConsumer("lists", lists, units=bench.units, batching=batching)
     return Runner(
@@ -131,3 +140,48 @@ async def test_lists_are_as_large_as_they_were_asked_for_from_the_first(
     await subscriptions.settle()
 
     assert [len(each) for each in lists.got] == [70, 70, 10]
+
+
+async def test_lists_larger_than_a_partition_s_part_of_what_is_in_flight_are_filled(
+    bench: Workbench, clock: ManualClock
+) -> None:
+    lists = Lists()
+    for _ in range(150):
+        await bench.book("a")
+    mail = runner(bench, clock, lists, Batching(70, wait=60), partitions=4)
+    mail.flow = Flow(in_flight_events=160)
+
+    await bench.start(mail)
+    await until(lambda: len(lists.got) == 2)
+
+    assert [len(each) for each in lists.got] == [70, 70]
+
+
+@pytest.mark.parametrize("flow", [Flow(in_flight_events=40), Flow(in_flight_bytes=400)])
+async def test_a_list_waits_no_longer_once_no_more_may_be_in_flight(
+    bench: Workbench, clock: ManualClock, flow: Flow
+) -> None:
+    lists = Lists()
+    for _ in range(150):
+        await bench.book("a")
+    mail = runner(bench, clock, lists, Batching(1000, wait=60), partitions=4)
+    mail.flow = flow
+
+    await bench.start(mail)
+    await until(lambda: sum(map(len, lists.got)) > 120)
+
+    assert len(lists.got) < 30
+
+
+async def test_a_list_waits_no_longer_where_the_subscription_is_to_stop(
+    bench: Workbench, clock: ManualClock
+) -> None:
+    lists = Lists()
+    await bench.start(runner(bench, clock, lists, Batching(1000, wait=60)))
+    await bench.book("a")
+    await quiet()
+
+    at = await stop_at(bench.storage, "lists", 1)
+    await drained(bench.storage, "lists", at, seconds=20)
+
+    assert lists.got == [[1]]

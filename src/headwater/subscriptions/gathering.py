@@ -4,19 +4,23 @@ from typing import Final
 
 from headwater.clock import Clock
 from headwater.subscriptions.batching import Batching
-from headwater.subscriptions.partitions import Partition
+from headwater.subscriptions.partitions import InFlight, Partition
 from headwater.subscriptions.progress import Progress
 
 
 class Gathering:
     """Says which partitions of a lane have enough to hand over, or have waited long enough.
 
-    While somebody waits for the subscription to come further, nothing waits for more.
+    While somebody waits for the subscription to come further, nothing waits for more; nor where
+    no more comes, because there is no room for it, or because the subscription is to stop.
     """
 
-    def __init__(self, batching: Batching | None, *, clock: Clock, progress: Progress) -> None:
+    def __init__(
+        self, batching: Batching | None, *, clock: Clock, progress: Progress, flight: InFlight
+    ) -> None:
         self._wait = batching.wait_seconds if batching is not None else 0.0
-        self._clock, self._progress = clock, progress
+        self._clock, self._progress, self._flight = clock, progress, flight
+        self.stop_at: int | None = None
         self._since: dict[int, float] = {}
         self.size: Final = batching.size if batching is not None else 1
         """How many events there are to be."""
@@ -31,6 +35,9 @@ class Gathering:
             or partition.failures.alone
             or bool(partition.faulted)
             or self._progress.awaited is not None
+            or partition.left_behind
+            or not self._flight.half_empty
+            or (self.stop_at is not None and partition.dealt_to.position >= self.stop_at)
             or since + self._wait <= self._clock.monotonic()
         )
 

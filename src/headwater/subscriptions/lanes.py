@@ -36,7 +36,10 @@ class Lane:
         self._ends_of_pages: deque[tuple[int, int]] = deque()
         self._events_max = min(place.flight.flow.batch_events, place.subscription.page_events)
         gather = place.subscription.gather
-        self._gathering = Gathering(gather, clock=place.clock, progress=place.progress)
+        self._gathering = Gathering(
+            gather, clock=place.clock, progress=place.progress, flight=place.flight
+        )
+        self._gathering.stop_at = place.control.stored.stop_at
         self._adapts = gather is None
         if gather is not None:
             self.events = gather.size

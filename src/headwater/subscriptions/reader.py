@@ -119,12 +119,15 @@ class Reader:
         """Return how many events may wait for one partition.
 
         All of them together fill what may be in flight, so a slow one never takes the room of
-        others. Those that are worked together have one lane and one queue.
+        others, unless lists have to be larger than its part. Those that are worked together have
+        one lane and one queue.
         """
         events = self._place.flight.flow.in_flight_events
         if self._place.consumer.together:
             return events
-        return max(1, events // max(1, len(self._partitions)))
+        part = max(1, events // max(1, len(self._partitions)))
+        gather = self._place.subscription.gather
+        return part if gather is None else min(events, max(part, gather.size))
 
     def _limit(self) -> int:
         flight, subscription = self._place.flight, self._place.subscription

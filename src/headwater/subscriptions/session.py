@@ -274,8 +274,9 @@ class Session:
 
     def look_who_waits(self) -> None:
         """Store at once how far idle partitions are, if somebody waits for just that."""
-        awaited = self._place.progress.awaited
-        if awaited is not None and self._place.subscription.gather is not None:
+        awaited, no_more = self._place.progress.awaited, not self._place.flight.half_empty
+        gathers = self._place.subscription.gather is not None
+        if gathers and (awaited is not None or no_more or self._reader.stop_at is not None):
             for lane in self._lanes.values():
                 lane.wake()
         if awaited is not None and any(one.is_awaited(awaited) for one in self.partitions.values()):
