@@ -411,6 +411,22 @@ class InlineVersionError(StorageError):
         )
 
 
+class RowFormError(StorageError):
+    """The live rows of a read model lack fields that this code reads.
+
+    They were computed by a projection of another version. It passes once the rows of this code's
+    version are switched to.
+    """
+
+    def __init__(self, model: str, fields: Sequence[str], *, live: int) -> None:
+        self.model, self.fields, self.live = model, tuple(fields), live
+        super().__init__(
+            f"{model}: the live rows, of version {live}, have no {', '.join(self.fields)} to read "
+            f"or to find them by. Switch to rows that this code computes, or stop this release if "
+            f"it is the older one. A field that is to go stays for one version more."
+        )
+
+
 class IdempotencyConflictError(StorageError):
     """An id that is known came again with other content, place or order."""
 

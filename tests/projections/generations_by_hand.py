@@ -32,7 +32,7 @@ def units_on(storage: Storage) -> Units:
         storage,
         codec=EventCodec(registry),
         context_of=lambda _: "hand",
-        computed=(Figure,),
+        computed={Figure: 1},
     )
 
 

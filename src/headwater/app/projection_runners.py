@@ -9,7 +9,7 @@ from typing import Any, Final
 from headwater.clock import Clock, microseconds_since_epoch
 from headwater.errors import ConfigurationError, StorageError, SwitchError
 from headwater.operations.dead_letters.overrides import base_name
-from headwater.operations.projections.building import begin, stored_generations
+from headwater.operations.projections.building import begin, note_form, stored_generations
 from headwater.operations.projections.generations import (
     Generation,
     Generations,
@@ -133,7 +133,7 @@ class ProjectionRunners:
         if not plan.alone:
             return Generations(plan.name, plan.wanted.spec.name).having(_only(plan))
         while True:
-            found = await stored_generations(plan.target, plan.wanted)
+            found = await note_form(plan.target, plan.wanted)
             kind = await self._needed(plan, found)
             if kind is None:
                 return found

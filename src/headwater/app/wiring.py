@@ -61,7 +61,7 @@ class Wiring:
             clock=around.clock,
             context_of=self._belonging.of,
             elsewhere=self._elsewhere(),
-            computed=[folds.model for folds in self._folds.values()],
+            computed={folds.model: folds.version for folds in self._folds.values()},
             on_error=_reporter(around.on_error),
         )
         self.event_store = EventStore.on(self.units)

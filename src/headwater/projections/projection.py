@@ -203,6 +203,11 @@ class Folds(dict[type, Fold]):
         return faults
 
     @property
+    def version(self) -> int:
+        """That of the projection's code."""
+        return self._owner.version
+
+    @property
     def folds(self) -> tuple[Fold, ...]:
         """The methods, each once."""
         return tuple({id(fold): fold for fold in self._by_event.values()}.values())

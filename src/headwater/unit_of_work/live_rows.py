@@ -22,6 +22,7 @@ from headwater.operations.projections.generations import (
 )
 from headwater.ports.rows import Condition, Row, RowQuery
 from headwater.ports.storage import Storage
+from headwater.unit_of_work.row_forms import NOTHING_LACKING, lacking
 from headwater.unit_of_work.row_type import RowType
 
 M = TypeVar("M", bound=ReadModel)
@@ -37,11 +38,12 @@ class LiveRows(Generic[M]):
     within the read at which it was the live one.
     """
 
-    def __init__(self, type: RowType[M], storage: Storage, *, computed: bool) -> None:
-        """Read rows of *type*; *computed*: by a projection of this app."""
-        self.type, self._storage = type, storage
+    def __init__(self, type: RowType[M], storage: Storage, *, version: int | None = None) -> None:
+        """Read rows of *type*, which a projection of this app computes, if it has a *version*."""
+        self.type, self._storage, self._version = type, storage, version
         self._collection: str | None = None
-        self._computed = computed
+        self._lacking = NOTHING_LACKING
+        self._computed = version is not None
         self._unknown_until = 0.0
         self._prepared = False
 
@@ -56,9 +58,13 @@ class LiveRows(Generic[M]):
         return self._computed
 
     async def get(self, key: str) -> tuple[str, Row | None]:
-        """Return the row under *key*, None if there is none, and the collection it was in."""
+        """Return the row under *key*, None if there is none, and the collection it was in.
+
+        Raises:
+            RowFormError: the live rows have not all fields that this code reads.
+        """
         while True:
-            collection = self._collection or await self.look()
+            collection = await self._found()
             try:
                 rows = await self._storage.get_rows(collection, (key, MOVED_KEY))
             except ConfigurationError as refusal:
@@ -68,9 +74,13 @@ class LiveRows(Generic[M]):
                 return collection, rows.get(key)
 
     async def find(self, query: RowQuery) -> tuple[Row, ...]:
-        """Return the rows that match *query*."""
+        """Return the rows that match *query*.
+
+        Raises:
+            RowFormError: the live rows have not all fields that this code reads.
+        """
         while True:
-            collection = self._collection or await self.look()
+            collection = await self._found(_fields_of(query.conditions, query.order_by))
             try:
                 if self._is_alone or query.offset:
                     # What it passed over may have been the row that says it has moved.
@@ -87,9 +97,13 @@ class LiveRows(Generic[M]):
                 return found
 
     async def count(self, conditions: Sequence[Condition]) -> int:
-        """Return how many rows meet all *conditions*."""
+        """Return how many rows meet all *conditions*.
+
+        Raises:
+            RowFormError: the live rows lack a field that they are to be found by.
+        """
         while True:
-            collection = self._collection or await self.look()
+            collection = await self._found(_fields_of(conditions))
             try:
                 count = await self._storage.count_rows(collection, conditions)
                 if self._is_alone or await self._is_still(collection):
@@ -105,11 +119,21 @@ class LiveRows(Generic[M]):
         while True:
             generation = await self._generation()
             name = generation.collection if generation is not None else self.type.spec.name
-            if name == self._collection:
-                return name
-            await self._make_known(name, generation)
-            if await self._generation() == generation:
+            if name != self._collection:
+                await self._make_known(name, generation)
+                if await self._generation() != generation:
+                    continue
                 self._collection = name
+            self._lacking = lacking(self.type.model, self.type.spec, generation, self._version)
+            return name
+
+    async def _found(self, used: Sequence[str] = ()) -> str:
+        """Return where the rows are, which are to be found by the fields *used*."""
+        collection = self._collection or await self.look()
+        if self._lacking.hinders(used):
+            collection = await self.look()
+            self._lacking.check(used)
+        return collection
 
     @property
     def _is_alone(self) -> bool:
@@ -142,3 +166,11 @@ class LiveRows(Generic[M]):
             stored = {one.name: one for one in await self._storage.collections()}
             spec = stored.get(name, spec)
         await self._storage.prepare_collections([spec])
+
+
+def _fields_of(
+    conditions: Sequence[Condition], order: Sequence[tuple[str, bool]] = ()
+) -> Sequence[str]:
+    if not conditions and not order:
+        return ()
+    return (*(condition.field for condition in conditions), *(name for name, _ in order))

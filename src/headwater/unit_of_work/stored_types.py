@@ -53,13 +53,13 @@ class StoredTypes:
         clock: Clock | None = None,
         context_of: Callable[[type], str] = lambda _: "app",
         elsewhere: Mapping[type[ReadModel], Storage] | None = None,
-        computed: Collection[type[ReadModel]] = (),
+        computed: Mapping[type[ReadModel], int] | None = None,
     ) -> None:
         self.storage, self.codec = storage, codec
         self.clock: Clock = clock or SystemClock()
         self._context_of = context_of
         self._elsewhere = dict(elsewhere or {})
-        self._computed = frozenset(computed)
+        self._computed = dict(computed or {})
         self.inline: Inline | None = None
         self._aggregate_types: dict[type, AggregateType[Any]] = {}
         self._decider_types: dict[int, DeciderType[Any, Any, Any]] = {}
@@ -109,7 +109,7 @@ class StoredTypes:
         known = self._live_rows.get(model)
         if known is None:
             known = self._live_rows[model] = LiveRows(
-                self.row_type(model), self.storage_of(model), computed=model in self._computed
+                self.row_type(model), self.storage_of(model), version=self._computed.get(model)
             )
         return cast("LiveRows[M]", known)
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from typing import Final, Generic, TypeVar
 from uuid import UUID
@@ -60,7 +60,7 @@ class Units(StoredTypes):
 
     `context_of` names the bounded context of a class. Read models named in `elsewhere` live in
     a storage of their own, where handlers can read them, not write them. Those in `computed` are
-    the rows of projections.
+    the rows of projections, of that version of their code.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Units(StoredTypes):
         clock: Clock | None = None,
         context_of: Callable[[type], str] = lambda _: "app",
         elsewhere: Mapping[type[ReadModel], Storage] | None = None,
-        computed: Collection[type[ReadModel]] = (),
+        computed: Mapping[type[ReadModel], int] | None = None,
         conflict_reruns_max: int = CONFLICT_RERUNS_MAX,
         on_error: Callable[[str, Exception], None] | None = None,
     ) -> None:

@@ -32,6 +32,15 @@ class Wanted(msgspec.Struct, frozen=True):
     partitions: int
     inline: bool = False
 
+    def formed(self, generation: Generation) -> Generation:
+        """Return *generation* with rows that have the fields which this code writes, too."""
+        indexed = (field.name for field in self.spec.indexed)
+        return msgspec.structs.replace(
+            generation,
+            fields=tuple(dict.fromkeys((*generation.fields, *self.spec.fields))),
+            indexed=tuple(dict.fromkeys((*generation.indexed, *indexed))),
+        )
+
     def fits(self, generation: Generation) -> bool:
         """Return whether this code computes *generation* in this way."""
         return generation.version == self.version and generation.inline == self.inline
@@ -79,6 +88,7 @@ async def begin(
             wanted.inline,
             to_compare,
         )
+        generation = wanted.formed(generation)
         spec = msgspec.structs.replace(wanted.spec, name=collection)
         await storage.prepare_collections([spec])
         if generation.worked:
@@ -87,6 +97,23 @@ async def begin(
             )
         if await write_generations(storage, found.having(generation)):
             return generation
+
+
+async def note_form(storage: Storage, wanted: Wanted) -> Generations:
+    """Store which fields the code of *wanted* writes to the generations that it computes; return
+    all. A field may have been added without a new version."""
+    while True:
+        found = await stored_generations(storage, wanted)
+        computed = [
+            one
+            for one in found.generations
+            if one.version == wanted.version
+            and one.state in {GenerationState.LIVE, GenerationState.BUILDING}
+        ]
+        changed = [formed for one in computed if (formed := wanted.formed(one)) != one]
+        if not changed:
+            return found
+        await write_generations(storage, found.having(*changed))
 
 
 async def drop(storage: Storage, collection: str, number: int) -> Generation:

@@ -46,7 +46,8 @@ class Generation(msgspec.Struct, frozen=True):
 
     `fingerprint` is a digest of that code. `begun_at` is in microseconds since 1970 UTC. Rows of
     one that is `inline` are committed with the events, once it is live; before that a subscription
-    computes them. `to_compare` is one that was built for a comparison only.
+    computes them. `to_compare` is one that was built for a comparison only. `fields` are those of
+    its rows, as far as is known, and `indexed` those of them that rows can be found by.
     """
 
     number: int
@@ -58,6 +59,8 @@ class Generation(msgspec.Struct, frozen=True):
     begun_at: int
     inline: bool = False
     to_compare: bool = False
+    fields: tuple[str, ...] = ()
+    indexed: tuple[str, ...] = ()
 
     @property
     def worked(self) -> bool:
