@@ -30,7 +30,7 @@ class StopOnFailure:
 
     def hold_back(self, arrivals: Sequence[Arrival]) -> HeldBack:
         """Never called, as no key waits."""
-        raise NotImplementedError
+        raise AssertionError("no key waits here, so nothing can wait behind one")
 
     async def resolve(self, arrivals: Sequence[Arrival], error: Exception) -> Resolution:
         """Stop."""
