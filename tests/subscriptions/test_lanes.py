@@ -12,9 +12,11 @@ from headwater.mediator.threads import WorkerThreads
 from headwater.ports.changes import Changes, Committed
 from headwater.ports.storage import Storage
 from headwater.subscriptions import ending, runner, session
+from headwater.subscriptions.cursor import Cursor
 from headwater.subscriptions.delivery import Delivery
 from headwater.subscriptions.flow import Flow, Workers
 from headwater.subscriptions.partitions import InFlight
+from headwater.subscriptions.reader import Reader
 from headwater.subscriptions.runner import Runner
 from headwater.subscriptions.stop_on_failure import StopOnFailure
 from headwater.subscriptions.subscriber import SubscriberConsumer
@@ -399,3 +401,37 @@ async def test_a_lane_rests_while_the_checkpoint_of_what_is_due_is_stored(
     partition.storing = False
 
     assert rested
+
+
+async def test_a_reader_that_has_just_given_up_waiting_for_news_still_hears_of_room(
+    bench: Workbench,
+) -> None:
+    mail = bench.subscriber(Seen())
+    subscriptions = await bench.start(mail)
+    await bench.book("a")
+    await subscriptions.settle()
+    working = mail.places.session
+    assert working is not None
+    reader = Reader(
+        working._place,  # pyright: ignore[reportPrivateUsage]
+        log=bench.storage,
+        codec=bench.codec,
+        cursor=Cursor(bench.storage, "mail"),
+        count=1,
+        partitions={},
+        dealt=lambda _end, _events: None,
+    )
+    beside_news = asyncio.create_task(reader._until_changed())  # pyright: ignore[reportPrivateUsage]
+    await asyncio.sleep(0)
+    beside_news.cancel()
+
+    async def advance() -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
+        reader.has_room()
+
+    advancing = asyncio.create_task(advance())
+    async with asyncio.timeout(5):
+        # At once, as the reader's loop does: before what was cancelled has ended.
+        await reader._until_changed()  # pyright: ignore[reportPrivateUsage]
+    await advancing

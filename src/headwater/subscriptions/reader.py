@@ -49,7 +49,8 @@ class Reader:
         self._place, self._log, self._codec, self._cursor = place, log, codec, cursor
         self._count, self._partitions, self._dealt = count, partitions, dealt
         self._changed = asyncio.Event()
-        self._wants_room = False
+        # Counted: a wait that was cancelled ends only after the next one has begun.
+        self._waits = 0
         self._event_bytes = float(EVENT_BYTES_FIRST)
         self.stop_at = place.control.stored.stop_at
         self._stop_id: bytes | None = None
@@ -60,7 +61,7 @@ class Reader:
 
     def has_room(self) -> None:
         """Hear that something was done."""
-        if self._wants_room:
+        if self._waits:
             self._changed.set()
 
     async def run(self) -> None:
@@ -135,11 +136,11 @@ class Reader:
         return max(1, min(subscription.page_events, flight.events_left, by_bytes))
 
     async def _until_changed(self) -> None:
-        self._wants_room = True
+        self._waits += 1
         try:
             await self._changed.wait()
         finally:
-            self._wants_room = False
+            self._waits -= 1
 
     async def _drained(self) -> None:
         while self._place.flight.events:
